@@ -1,0 +1,1 @@
+"""The command line: puts operator, trainer and sandbox together; nothing imports it."""

@@ -1,0 +1,187 @@
+"""The FineTuneJob, version v1alpha1. Defaults live in these models, hence in the CRD, and nowhere else."""
+
+from typing import Any, Literal
+
+from finetune_trainer.contract import run_config
+from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.training_arguments import TrainingArguments
+from pydantic import Field
+
+from finetune_operator.api.status import FineTuneJobStatus
+
+
+class SecretKeyReference(Model):
+    """A key of a Secret in the job's namespace."""
+
+    name: str = Field(min_length=1)
+    """The Secret's name."""
+    key: str
+    """The key in the Secret."""
+
+
+class WandbSecretReference(SecretKeyReference):
+    """The Secret with the W&B API key."""
+
+    key: str = "WANDB_API_KEY"
+    """The key in the Secret."""
+    extra_keys: tuple[str, ...] = ()
+    """Further WANDB_ variables to take from the Secret, by key; what the spec says comes before them."""
+
+
+class HubSecretReference(SecretKeyReference):
+    """The Secret with the Hub token."""
+
+    key: str = "HF_TOKEN"
+    """The key in the Secret."""
+
+
+class Wandb(run_config.WandbSettings):
+    """The W&B run and the key to it."""
+
+    secret_ref: WandbSecretReference | None = None
+    """The Secret with the API key; needed unless mode is offline or disabled."""
+
+
+class Hub(run_config.HubSettings):
+    """The Hugging Face Hub and the token for it."""
+
+    secret_ref: HubSecretReference | None = None
+    """The Secret with the token, for gated and private repositories."""
+
+
+class Compute(Model):
+    """What an attempt asks of the cluster."""
+
+    nodes: int = Field(default=1, ge=1)
+    """The number of pods; all of them live and die together."""
+    gpus_per_node: int = Field(default=1, ge=0)
+    """The GPUs of each pod, one process for each; 0 trains on the CPU."""
+    gpu_resource: str = "nvidia.com/gpu"
+    """The name under which nodes advertise GPUs."""
+    cpus_per_node: int | None = Field(default=None, ge=1)
+    """The CPUs each pod requests; its processes share them as OMP threads."""
+    memory_per_node: str | None = None
+    """The memory each pod requests and is limited to, for example 64Gi."""
+    min_nodes: int | None = Field(default=None, ge=1)
+    """The fewest pods with which to go on when the cluster has no room for all."""
+
+
+class Restart(Model):
+    """How often, and how soon, the job is started again."""
+
+    max_preemptions: int | None = Field(default=None, ge=0)
+    """How many preemptions are borne; without limit when absent."""
+    max_infrastructure: int = Field(default=10, ge=0)
+    """How many failures of nodes, images and services are borne without progress in between."""
+    max_failures: int = Field(default=3, ge=0)
+    """How many failures of the program are borne without progress in between."""
+    backoff_seconds: int = Field(default=10, ge=0)
+    """The first pause before a restart after a failure; each further one is twice as long."""
+    max_backoff_seconds: int = Field(default=600, ge=1)
+    """The longest pause."""
+    hang_timeout_seconds: int = Field(default=1800, ge=30)
+    """How long no step may take before the attempt counts as hung."""
+
+
+class PodTemplate(Model):
+    """What may be said about the pods; anything else in a pod is ours."""
+
+    labels: dict[str, str] = {}
+    """Further labels."""
+    annotations: dict[str, str] = {}
+    """Further annotations."""
+    node_selector: dict[str, str] = {}
+    """Labels that a node must have."""
+    tolerations: tuple[dict[str, Any], ...] = ()
+    """Taints that are tolerated."""
+    affinity: dict[str, Any] = {}
+    """Affinity rules."""
+    priority_class_name: str | None = None
+    """The priority class."""
+    runtime_class_name: str | None = None
+    """The runtime class."""
+    scheduler_name: str | None = None
+    """The scheduler."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets with registry credentials."""
+    env: tuple[dict[str, Any], ...] = ()
+    """Further variables; ours come before them."""
+    volumes: tuple[dict[str, Any], ...] = ()
+    """Further volumes: configMap, secret, emptyDir, persistentVolumeClaim, projected, csi, ephemeral or image."""
+    volume_mounts: tuple[dict[str, Any], ...] = ()
+    """Where they are mounted."""
+    resources: dict[str, Any] = {}
+    """Further requests and limits; the GPUs come from compute."""
+    termination_grace_period_seconds: int = Field(default=60, ge=1)
+    """The seconds between SIGTERM and SIGKILL, in which the last checkpoint is saved and published."""
+
+
+class FineTuneJobSpec(Model):
+    """What to train, with what, and how to go on when the cluster takes it away."""
+
+    task: run_config.Task
+    """The task, by the Hub's pipeline name."""
+    model: run_config.ModelSource
+    """The model to start from."""
+    dataset: run_config.DatasetSource
+    """The data."""
+    tokenizer: run_config.TokenizerSource = run_config.TokenizerSource()
+    """The tokenizer, where it differs from the model's own, and how text is cut."""
+    training: TrainingArguments = TrainingArguments()
+    """transformers.TrainingArguments, by their own names."""
+    global_batch_size: int | None = Field(default=None, ge=1)
+    """Examples per optimizer step over all processes; the accumulation steps follow from it."""
+    peft: run_config.Peft | None = None
+    """Parameter-efficient fine-tuning."""
+    distributed: run_config.Distributed = run_config.Distributed()
+    """How several processes share the work."""
+    compute: Compute = Compute()
+    """What an attempt asks of the cluster."""
+    checkpoint: run_config.CheckpointPolicy = run_config.CheckpointPolicy()
+    """How recovery checkpoints are taken and kept."""
+    restart: Restart = Restart()
+    """How often, and how soon, the job is started again."""
+    evaluation: run_config.Evaluation = run_config.Evaluation()
+    """What is measured beside the loss."""
+    output: run_config.Output = run_config.Output()
+    """Where the final model goes, beside the W&B artifact."""
+    wandb: Wandb = Wandb()
+    """The W&B run and the key to it."""
+    hub: Hub = Hub()
+    """The Hugging Face Hub and the token for it."""
+    pod_template: PodTemplate = PodTemplate()
+    """What may be said about the pods."""
+    image: str | None = None
+    """The trainer's image; the operator's default when absent."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    """When the image is pulled."""
+    queue_name: str | None = None
+    """The Kueue LocalQueue that admits the job."""
+    suspend: bool = False
+    """Whether the job gives its GPUs back, after a checkpoint, until this is false again."""
+    active_deadline_seconds: int | None = Field(default=None, ge=1)
+    """The seconds the job may take in all, waiting included, before it fails."""
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
+    """The seconds after which a finished job's pods, ConfigMap and Service go; the job itself stays."""
+
+
+class ObjectMeta(Model):
+    """What we read of a job's metadata."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int = 1
+    resource_version: str | None = None
+    deletion_timestamp: str | None = None
+    creation_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class FineTuneJob(Model):
+    """A fine-tuning job that survives preemption."""
+
+    metadata: ObjectMeta
+    spec: FineTuneJobSpec
+    status: FineTuneJobStatus = FineTuneJobStatus()
