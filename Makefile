@@ -25,3 +25,44 @@ $(VENV)/.ready: locks/dev.txt pyproject.toml
 lock: ## Resolve the dependencies anew into locks/.
 	for extra in operator trainer dev; do $(RUN)/uv pip compile --quiet pyproject.toml --extra $$extra --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o locks/$$extra.txt; done
+
+generate: setup ## Write crds/, the chart's copy, the training arguments and the reference from their sources.
+	$(RUN)/python -m tools.generate
+
+fmt: setup ## Format, and mend what ruff can.
+	$(RUN)/ruff format . && $(RUN)/ruff check --fix .
+
+lint: setup ## Format and lint, without a change.
+	$(RUN)/ruff format --check . && $(RUN)/ruff check .
+
+types: setup ## mypy, strict.
+	$(RUN)/mypy
+
+floors: setup ## import-linter: who may import whom.
+	$(RUN)/lint-imports --no-logo
+
+unit: setup ## The tests that need neither torch nor a cluster.
+	$(RUN)/pytest -q -n auto -m "not training and not control_plane and not e2e and not gpu and not bench"
+
+generated: setup ## Fail when a generated file differs from its source.
+	$(RUN)/python -m tools.generate --check
+
+verify: lint types floors generated unit ## The gate: format, lint, types, floors, unit tests, generated files, chart.
+
+test: verify ## verify, and the integration tests: real training, real API server. No root.
+	$(RUN)/pytest -q -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS)
+
+demo: setup ## The main job on this machine: train, be preempted, resume, compare. No cluster, no account.
+	$(RUN)/finetune run examples/bert-mrpc.yaml --sandbox --preempt-at 40 --compare
+
+image: setup ## Build both images with buildah (root), from a base made on the spot.
+	$(RUN)/python -m finetune_sandbox.node.images
+
+e2e: setup ## The real node: kubelet, containerd, Helm, both images (root).
+	$(RUN)/pytest -q -m e2e $(PYTEST_ARGS) tests/e2e
+
+bench: setup ## Measure, side by side, on the real API server; writes bench/results/.
+	$(RUN)/python -m bench
+
+clean: ## Remove .venv and caches of this checkout.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
