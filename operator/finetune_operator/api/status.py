@@ -118,10 +118,16 @@ class FineTuneJobStatus(Model):
     """The generation which the current attempt runs."""
     attempt_started_at: datetime | None = None
     """When the current attempt was decided."""
+    attempt_nodes: int = Field(default=0, ge=0)
+    """The number of pods of the current attempt."""
+    attempt_created: bool = False
+    """Whether all pods of the current attempt have been seen; one that is missing later was taken away."""
     restart_after: datetime | None = None
     """When the next attempt may start; absent when nothing is waited for."""
     restarts: Restarts = Restarts()
     """How often the job was started again, by cause."""
+    restarts_without_progress: Restarts = Restarts()
+    """The same since the last durable progress: what the budgets for infrastructure and failures count."""
     run: Run | None = None
     """The W&B run."""
     progress: ProgressStatus | None = None
@@ -140,3 +146,5 @@ class FineTuneJobStatus(Model):
     """When the first attempt was decided."""
     finished_at: datetime | None = None
     """When the job succeeded or failed for good."""
+    cleaned_at: datetime | None = None
+    """When pods, ConfigMap and Service of the finished job were found removed, after ttlSecondsAfterFinished."""
