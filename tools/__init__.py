@@ -1,0 +1,1 @@
+"""What writes the generated files; no part of the product."""
