@@ -121,7 +121,8 @@ class ControlPlane:
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         """`kubectl apply` these objects."""
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        # JSON, since PyYAML leaves a name such as y bare, which Go's YAML takes for true.
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
 
     def user(self, name: str, groups: tuple[str, ...] = ()) -> Path:
         """A kubeconfig for a user, for example system:node:a in group system:nodes."""
