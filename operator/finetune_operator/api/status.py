@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.outcome import Checkpoint, Run
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from finetune_operator.api.conditions import Condition
 
@@ -38,12 +39,22 @@ class Cause(StrEnum):
 class Restarts(Model):
     """How often the job was started again, by cause."""
 
+    total: int = Field(default=0, ge=0)
+    """All restarts; always the sum of the others."""
     preemptions: int = Field(default=0, ge=0)
     """Restarts because the cluster took the pods away."""
     infrastructure: int = Field(default=0, ge=0)
     """Restarts because node, image or a service failed."""
     failures: int = Field(default=0, ge=0)
     """Restarts because the program failed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def total_is_the_sum(cls, given: Any) -> Any:
+        """Count the total, whatever was given; a printer column cannot add."""
+        if not isinstance(given, dict):
+            return given
+        return {**given, "total": sum(given.get(cause, 0) for cause in ("preemptions", "infrastructure", "failures"))}
 
 
 class ProgressStatus(Model):
@@ -105,6 +116,9 @@ class AttemptStatus(Model):
 
 class FineTuneJobStatus(Model):
     """What was observed of a job, as of its last change."""
+
+    # A newer operator may have written it.
+    model_config = ConfigDict(extra="ignore")
 
     observed_generation: int = Field(default=0, ge=0)
     """The generation of the spec that this status judges."""

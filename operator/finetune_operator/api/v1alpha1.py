@@ -1,13 +1,20 @@
 """The FineTuneJob, version v1alpha1. Defaults live in these models, hence in the CRD, and nowhere else."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from finetune_trainer.contract import run_config
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.training_arguments import TrainingArguments
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from finetune_operator.api import pod_parts
 from finetune_operator.api.status import FineTuneJobStatus
+
+Toleration = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Toleration)]
+EnvVar = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.EnvVar)]
+Volume = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Volume)]
+VolumeMount = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.VolumeMount)]
+Resources = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Resources)]
 
 
 class SecretKeyReference(Model):
@@ -92,7 +99,7 @@ class PodTemplate(Model):
     """Further annotations."""
     node_selector: dict[str, str] = {}
     """Labels that a node must have."""
-    tolerations: tuple[dict[str, Any], ...] = ()
+    tolerations: tuple[Toleration, ...] = Field(default=(), max_length=64)
     """Taints that are tolerated."""
     affinity: dict[str, Any] = {}
     """Affinity rules."""
@@ -102,15 +109,15 @@ class PodTemplate(Model):
     """The runtime class."""
     scheduler_name: str | None = None
     """The scheduler."""
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_secrets: tuple[str, ...] = Field(default=(), max_length=16)
     """Names of Secrets with registry credentials."""
-    env: tuple[dict[str, Any], ...] = ()
+    env: tuple[EnvVar, ...] = Field(default=(), max_length=128)
     """Further variables; ours come before them."""
-    volumes: tuple[dict[str, Any], ...] = ()
+    volumes: tuple[Volume, ...] = Field(default=(), max_length=32)
     """Further volumes: configMap, secret, emptyDir, persistentVolumeClaim, projected, csi, ephemeral or image."""
-    volume_mounts: tuple[dict[str, Any], ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = Field(default=(), max_length=64)
     """Where they are mounted."""
-    resources: dict[str, Any] = {}
+    resources: Resources = {}
     """Further requests and limits; the GPUs come from compute."""
     termination_grace_period_seconds: int = Field(default=60, ge=1)
     """The seconds between SIGTERM and SIGKILL, in which the last checkpoint is saved and published."""
@@ -168,6 +175,8 @@ class FineTuneJobSpec(Model):
 class ObjectMeta(Model):
     """What we read of a job's metadata."""
 
+    model_config = ConfigDict(extra="ignore")
+
     name: str
     namespace: str
     uid: str
@@ -181,6 +190,8 @@ class ObjectMeta(Model):
 
 class FineTuneJob(Model):
     """A fine-tuning job that survives preemption."""
+
+    model_config = ConfigDict(extra="ignore")
 
     metadata: ObjectMeta
     spec: FineTuneJobSpec

@@ -1,0 +1,110 @@
+"""Turns a model into the structural schema of a CRD; raises on every construct that it does not know."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+"""A node of an OpenAPI v3 schema, as a CRD has it."""
+
+KEPT = ("description", "enum", "format", "maxItems", "maxLength", "maxProperties", "minItems", "minLength", "minimum")
+KEPT_TOO = ("maximum", "pattern", "type")
+IGNORED = {"title", "additionalProperties", "properties", "required", "items", "default", "$defs"}
+BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+SCALARS = {"string", "integer", "number", "boolean"}
+UNTYPED: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+class UnknownConstruct(Exception):
+    """A model uses something about which the converter was not taught."""
+
+
+def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
+    """The structural schema of a model as it is written to YAML; without defaults for a status, which we write whole."""
+    given = model.model_json_schema(by_alias=True)
+    return Converter(given.get("$defs", {}), defaults=defaults).node(given, model.__name__)
+
+
+class Converter:
+    """One conversion: the definitions to inline, and whether defaults are kept."""
+
+    def __init__(self, definitions: Schema, *, defaults: bool) -> None:
+        self.definitions = definitions
+        self.defaults = defaults
+
+    def node(self, given: Schema, path: str) -> Schema:
+        """One node, inlined and collapsed; the sentence nearest to the field wins."""
+        plain = self.collapsed(given, path)
+        unknown = set(plain) - set(KEPT) - set(KEPT_TOO) - IGNORED - set(BOUNDS)
+        if unknown:
+            raise UnknownConstruct(f"{path}: {sorted(unknown)}.")
+        made = {key: plain[key] for key in (*KEPT, *KEPT_TOO) if key in plain}
+        for key, bound in BOUNDS.items():
+            if key in plain:
+                made |= {bound: plain[key], key: True}
+        return made | self.default(plain) | self.inside(plain, path)
+
+    def collapsed(self, given: Schema, path: str) -> Schema:
+        """The node without references, nullability and constants."""
+        if "$ref" in given:
+            target = self.definitions[given["$ref"].removeprefix("#/$defs/")]
+            return self.collapsed({**target, **{k: v for k, v in given.items() if k != "$ref"}}, path)
+        if "anyOf" in given:
+            return self.without_null(given, path)
+        if "const" in given:
+            rest = {k: v for k, v in given.items() if k != "const"}
+            return {**rest, "enum": [given["const"]]}
+        return given
+
+    def without_null(self, given: Schema, path: str) -> Schema:
+        """The one alternative to null: an optional field of a CRD is absent, never null."""
+        alternatives = [a for a in given["anyOf"] if a != {"type": "null"}]
+        if len(alternatives) != 1:
+            raise UnknownConstruct(f"{path}: a choice between {alternatives}.")
+        outer = {k: v for k, v in given.items() if k != "anyOf"}
+        return self.collapsed({**alternatives[0], **outer}, path)
+
+    def default(self, plain: Schema) -> Schema:
+        """A default worth writing down; a block's own default is empty, for its fields have theirs."""
+        value = plain.get("default")
+        if not self.defaults or value in (None, [], ()):
+            return {}
+        if "properties" in plain:
+            return {"default": {}}
+        return {} if value == {} else {"default": value}
+
+    def inside(self, plain: Schema, path: str) -> Schema:
+        """What a container contains."""
+        match plain:
+            case {"properties": properties}:
+                return self.fields(plain, properties, path)
+            case {"type": "object", "additionalProperties": dict() as values}:
+                return self.mapping(values, path)
+            case {"type": "object", "additionalProperties": True}:
+                return dict(UNTYPED)
+            case {"type": "array", "items": items}:
+                item = {"description": f"One entry of {path.rpartition('.')[2]}."} | self.node(items, f"{path}[]")
+                return {"items": item}
+            case {"type": kind} if kind in SCALARS:
+                return {}
+            case _:
+                raise UnknownConstruct(f"{path}: {plain}.")
+
+    def fields(self, plain: Schema, properties: Schema, path: str) -> Schema:
+        """The fields of an object; every one must be documented."""
+        made = {name: self.node(field, f"{path}.{name}") for name, field in properties.items()}
+        for name, field in made.items():
+            if not field.get("description", "").endswith("."):
+                raise UnknownConstruct(f"{path}.{name}: no sentence describes it.")
+        required = {"required": plain["required"]} if "required" in plain else {}
+        return {"properties": made} | required
+
+    def mapping(self, values: Schema, path: str) -> Schema:
+        """A map by name: of one type, of quantities, or of anything."""
+        if values.get("anyOf") == [{"type": "integer"}, {"type": "string"}]:
+            quantity: Schema = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+            return {"additionalProperties": {"description": "A quantity, for example 500m or 64Gi.", **quantity}}
+        if values.get("$ref") == "#/$defs/JsonValue" or not values:
+            return dict(UNTYPED)
+        value = {"description": f"One entry of {path.rpartition('.')[2]}."} | self.node(values, f"{path}.*")
+        return {"additionalProperties": value}
