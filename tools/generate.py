@@ -5,12 +5,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tools import training_arguments
+from tools import custom_resource, training_arguments
 
 ROOT = Path(__file__).parent.parent
 
-SOURCES: Mapping[str, Callable[[], str]] = MappingProxyType({training_arguments.PATH: training_arguments.source})
-"""The files in the order in which they depend on each other."""
+SOURCES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {
+        training_arguments.PATH: training_arguments.source,
+        custom_resource.PATH: custom_resource.source,
+        custom_resource.CHART_PATH: custom_resource.chart_source,
+    }
+)
+"""The files in the order in which they depend on each other; one that changed is read by the next run."""
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The parts of a pod that a job may describe: typed for the CRD, plain dicts inside, for they go into pods as they are."""
+"""The parts of a pod that a job may describe: typed in the CRD, plain dicts in here, for they go into pods."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.outcome import Checkpoint, Run
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from finetune_operator.api.conditions import Condition
 
@@ -116,9 +116,6 @@ class AttemptStatus(Model):
 
 class FineTuneJobStatus(Model):
     """What was observed of a job, as of its last change."""
-
-    # A newer operator may have written it.
-    model_config = ConfigDict(extra="ignore")
 
     observed_generation: int = Field(default=0, ge=0)
     """The generation of the spec that this status judges."""

@@ -12,6 +12,8 @@ KEPT_TOO = ("maximum", "pattern", "type")
 IGNORED = {"title", "additionalProperties", "properties", "required", "items", "default", "$defs"}
 BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 SCALARS = {"string", "integer", "number", "boolean"}
+LIMITS = {"string": ("maxLength", 1024), "array": ("maxItems", 64), "object": ("maxProperties", 64)}
+"""What the API server needs to know to bound the cost of a rule, where a model does not say; far above any real use."""
 UNTYPED: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -19,18 +21,18 @@ class UnknownConstruct(Exception):
     """A model uses something about which the converter was not taught."""
 
 
-def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The structural schema of a model as it is written to YAML; without defaults for a status, which we write whole."""
+def structural(model: type[BaseModel], *, spec: bool = True) -> Schema:
+    """The structural schema of a model as it is written to YAML; a status has neither defaults nor limits."""
     given = model.model_json_schema(by_alias=True)
-    return Converter(given.get("$defs", {}), defaults=defaults).node(given, model.__name__)
+    return Converter(given.get("$defs", {}), spec=spec).node(given, model.__name__)
 
 
 class Converter:
-    """One conversion: the definitions to inline, and whether defaults are kept."""
+    """One conversion: the definitions to inline, and whether it is a spec."""
 
-    def __init__(self, definitions: Schema, *, defaults: bool) -> None:
+    def __init__(self, definitions: Schema, *, spec: bool) -> None:
         self.definitions = definitions
-        self.defaults = defaults
+        self.spec = spec
 
     def node(self, given: Schema, path: str) -> Schema:
         """One node, inlined and collapsed; the sentence nearest to the field wins."""
@@ -42,7 +44,7 @@ class Converter:
         for key, bound in BOUNDS.items():
             if key in plain:
                 made |= {bound: plain[key], key: True}
-        return made | self.default(plain) | self.inside(plain, path)
+        return made | self.limit(plain) | self.default(plain) | self.inside(plain, path)
 
     def collapsed(self, given: Schema, path: str) -> Schema:
         """The node without references, nullability and constants."""
@@ -67,11 +69,19 @@ class Converter:
     def default(self, plain: Schema) -> Schema:
         """A default worth writing down; a block's own default is empty, for its fields have theirs."""
         value = plain.get("default")
-        if not self.defaults or value in (None, [], ()):
+        if not self.spec or value in (None, [], ()):
             return {}
         if "properties" in plain:
             return {"default": {}}
         return {} if value == {} else {"default": value}
+
+    def limit(self, plain: Schema) -> Schema:
+        """The size that a value may have: its own limit, the longest word of an enum, or the common one."""
+        kind = plain.get("type", "")
+        if kind not in LIMITS or not self.spec or "properties" in plain or "format" in plain:
+            return {}
+        key, size = LIMITS[kind]
+        return {key: plain.get(key, max(map(len, plain["enum"])) if "enum" in plain else size)}
 
     def inside(self, plain: Schema, path: str) -> Schema:
         """What a container contains."""
