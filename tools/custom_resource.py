@@ -2,9 +2,6 @@
 
 from finetune_operator.api import crd
 
-PATH = f"crds/{crd.FILE_NAME}"
-CHART_PATH = f"charts/finetune-operator/templates/crds/{crd.FILE_NAME}"
-
 
 def source() -> str:
     """The CRD."""

@@ -5,18 +5,46 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tools import custom_resource, training_arguments
-
 ROOT = Path(__file__).parent.parent
+
+
+def arguments() -> str:
+    """The contract's TrainingArguments."""
+    from tools import training_arguments
+
+    return training_arguments.source()
+
+
+def crd() -> str:
+    """The CRD, from the models as they are by then."""
+    from tools import custom_resource
+
+    return custom_resource.source()
+
+
+def chart_crd() -> str:
+    """The chart's template of the CRD."""
+    from tools import custom_resource
+
+    return custom_resource.chart_source()
+
+
+def reference() -> str:
+    """The table of every field."""
+    from tools import reference
+
+    return reference.source()
+
 
 SOURCES: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
-        training_arguments.PATH: training_arguments.source,
-        custom_resource.PATH: custom_resource.source,
-        custom_resource.CHART_PATH: custom_resource.chart_source,
+        "trainer_image/finetune_trainer/contract/training_arguments.py": arguments,
+        "crds/finetune.dev_finetunejobs.yaml": crd,
+        "charts/finetune-operator/templates/crds/finetune.dev_finetunejobs.yaml": chart_crd,
+        "docs/reference.md": reference,
     }
 )
-"""The files in the order in which they depend on each other; one that changed is read by the next run."""
+"""The files in the order of their dependence: each source imports its models only when its turn comes."""
 
 
 def main() -> int:

@@ -12,8 +12,6 @@ from finetune_trainer.contract.refused_arguments import OWNED, REMOVED
 
 from tools.training_fields import BOUNDS, SENTENCES, TYPES
 
-PATH = "trainer_image/finetune_trainer/contract/training_arguments.py"
-
 HEAD = '''"""transformers.TrainingArguments {version}, typed and described. Written by `make generate`; do not edit.
 
 Every field is optional: what is absent is transformers' default. What a job may not set is in `refused_arguments`.

@@ -85,7 +85,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
         "dataloader_multiprocessing_context": "How loading processes are started.",
         "dataloader_in_order": "Whether batches come in the order in which they were asked for.",
         "remove_unused_columns": "Whether columns that the model does not take are removed.",
-        "train_sampling_strategy": "The order of the training data; group_by_length is refused, for it resumes inexactly.",
+        "train_sampling_strategy": "The order of the training data; group_by_length is refused: it resumes inexactly.",
         "length_column_name": "The column that holds lengths for batch_rebalance.",
         # Distribution.
         "ddp_bucket_cap_mb": "The size in MiB of the buckets in which DDP reduces gradients.",

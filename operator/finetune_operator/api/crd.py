@@ -12,8 +12,6 @@ from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.structural import Schema, structural
 from finetune_operator.api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 
-FILE_NAME = f"{names.GROUP}_{names.PLURAL}.yaml"
-
 COLUMNS = (
     ("Phase", "string", ".status.phase", "The state in one word."),
     ("Step", "integer", ".status.progress.step", "Optimizer steps done."),

@@ -162,7 +162,7 @@ class TrainingArguments(Model):
     remove_unused_columns: bool | None = None
     """Whether columns that the model does not take are removed. The default is true."""
     train_sampling_strategy: Literal["random", "sequential", "batch_rebalance", "group_by_length"] | None = None
-    """The order of the training data; group_by_length is refused, for it resumes inexactly. The default is random."""
+    """The order of the training data; group_by_length is refused: it resumes inexactly. The default is random."""
     length_column_name: str | None = None
     """The column that holds lengths for batch_rebalance. The default is length."""
     ddp_bucket_cap_mb: int | None = Field(default=None, ge=1)

@@ -1,0 +1,167 @@
+"""What the resource declares and nobody has built yet, as one table; a job that asks for it is stalled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finetune_operator.api.v1alpha1 import FineTuneJobSpec
+
+REASON = "Unsupported"
+BUILT_TASKS = frozenset({"text-classification", "text-generation"})
+BUILT_SCHEMES = ("hf://", "file://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One thing that is declared but not built."""
+
+    field: str
+    """The field that asks for it."""
+    message: str
+    """What does not work yet, then the next step."""
+    is_asked_for: Callable[[FineTuneJobSpec], bool]
+    """Whether a job asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A field and the sentence about it."""
+
+    field: str
+    message: str
+
+
+def is_elsewhere(uri: str | None) -> bool:
+    """Whether a uri names a store that cannot be read yet."""
+    return uri is not None and not uri.startswith(BUILT_SCHEMES)
+
+
+TABLE = (
+    Feature(
+        field="spec.task",
+        message="Only text-classification and text-generation are built; choose one of them.",
+        is_asked_for=lambda spec: spec.task not in BUILT_TASKS,
+    ),
+    Feature(
+        field="spec.model.uri",
+        message="Models are read from hf:// and file:// only; put the model on the Hub or on a volume.",
+        is_asked_for=lambda spec: is_elsewhere(spec.model.uri),
+    ),
+    Feature(
+        field="spec.tokenizer.uri",
+        message="Tokenizers are read from hf:// and file:// only; put the tokenizer on the Hub or on a volume.",
+        is_asked_for=lambda spec: is_elsewhere(spec.tokenizer.uri),
+    ),
+    Feature(
+        field="spec.dataset.uri",
+        message="Data sets are read from hf:// and file:// only; put the data on the Hub or on a volume.",
+        is_asked_for=lambda spec: is_elsewhere(spec.dataset.uri),
+    ),
+    Feature(
+        field="spec.dataset.streaming",
+        message="Streaming is not built; leave it out, and limit the data with dataset.maxSamples.",
+        is_asked_for=lambda spec: spec.dataset.streaming,
+    ),
+    Feature(
+        field="spec.dataset.splits.test",
+        message="A prediction at the end is not built; leave it out and use dataset.splits.evaluation.",
+        is_asked_for=lambda spec: spec.dataset.splits.test is not None,
+    ),
+    Feature(
+        field="spec.model.trustRemoteCode",
+        message="Code from model repositories is not run; use a model that transformers knows.",
+        is_asked_for=lambda spec: spec.model.trust_remote_code,
+    ),
+    Feature(
+        field="spec.model.freeze",
+        message="Frozen parameters are not built; leave it out to train all of them.",
+        is_asked_for=lambda spec: bool(spec.model.freeze),
+    ),
+    Feature(
+        field="spec.tokenizer.packing",
+        message="Packing is not built; leave it out.",
+        is_asked_for=lambda spec: spec.tokenizer.packing,
+    ),
+    Feature(
+        field="spec.tokenizer.stride",
+        message="Overlapping pieces of long texts are not built; leave it out, and long texts are cut.",
+        is_asked_for=lambda spec: spec.tokenizer.stride is not None,
+    ),
+    Feature(
+        field="spec.tokenizer.chatTemplate",
+        message="Chat templates are not built; leave it out.",
+        is_asked_for=lambda spec: spec.tokenizer.chat_template is not None,
+    ),
+    Feature(
+        field="spec.peft",
+        message="Parameter-efficient fine-tuning is not built; leave it out to train all parameters.",
+        is_asked_for=lambda spec: spec.peft is not None,
+    ),
+    Feature(
+        field="spec.distributed.fsdp",
+        message="FSDP is not built; use distributed.ddp, or distributed.deepspeed.zeroStage: 1 or 2.",
+        is_asked_for=lambda spec: spec.distributed.fsdp is not None,
+    ),
+    Feature(
+        field="spec.distributed.deepspeed",
+        message="Of DeepSpeed, zeroStage: 1 and 2 are built; use one of them.",
+        is_asked_for=lambda spec: (
+            spec.distributed.deepspeed is not None and spec.distributed.deepspeed.zero_stage not in {1, 2}
+        ),
+    ),
+    Feature(
+        field="spec.compute.minNodes",
+        message="Going on with fewer nodes is not built; leave it out.",
+        is_asked_for=lambda spec: spec.compute.min_nodes is not None,
+    ),
+    Feature(
+        field="spec.evaluation.metrics",
+        message="Metrics by name are not built; leave it out to measure those of the task.",
+        is_asked_for=lambda spec: bool(spec.evaluation.metrics),
+    ),
+    Feature(
+        field="spec.evaluation.predictionTable",
+        message="Tables of predictions are not built; leave it out.",
+        is_asked_for=lambda spec: spec.evaluation.prediction_table is not None,
+    ),
+    Feature(
+        field="spec.evaluation.confusionMatrix",
+        message="Confusion matrices are not built; leave it out.",
+        is_asked_for=lambda spec: spec.evaluation.confusion_matrix,
+    ),
+    Feature(
+        field="spec.evaluation.earlyStopping",
+        message="Early stopping is not built; leave it out and set training.load_best_model_at_end.",
+        is_asked_for=lambda spec: spec.evaluation.early_stopping is not None,
+    ),
+    Feature(
+        field="spec.output.registry",
+        message="Links to a registry are not built; link the artifact by hand.",
+        is_asked_for=lambda spec: spec.output.registry is not None,
+    ),
+    Feature(
+        field="spec.output.hub",
+        message="Pushing to the Hub is not built; take the model from its W&B artifact.",
+        is_asked_for=lambda spec: spec.output.hub is not None,
+    ),
+    Feature(
+        field="spec.output.volume",
+        message="Writing the model to a volume is not built; take it from its W&B artifact.",
+        is_asked_for=lambda spec: spec.output.volume is not None,
+    ),
+    Feature(
+        field="spec.output.uri",
+        message="Writing the model to object storage is not built; take it from its W&B artifact.",
+        is_asked_for=lambda spec: spec.output.uri is not None,
+    ),
+    Feature(
+        field="spec.queueName",
+        message="Admission by Kueue is not built; leave it out, or suspend the job by hand.",
+        is_asked_for=lambda spec: spec.queue_name is not None,
+    ),
+)
+"""In the order in which a reader meets the fields."""
+
+
+def unsupported(spec: FineTuneJobSpec) -> tuple[Violation, ...]:
+    """What a job asks for that is not built, in the table's order; empty when the job can run."""
+    return tuple(Violation(field=f.field, message=f.message) for f in TABLE if f.is_asked_for(spec))
