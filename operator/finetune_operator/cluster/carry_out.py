@@ -1,0 +1,155 @@
+"""Does what was decided: the status first, then what is to be created, then deletions, then events."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from finetune_operator.api.v1alpha1 import FineTuneJob
+from finetune_operator.cluster.events import Recorder
+from finetune_operator.cluster.informer import Store
+from finetune_operator.cluster.observe import KINDS, NOTHING_FOUND, Findings, is_controlled_by
+from finetune_operator.cluster.port import JOB, POD, AlreadyExists, Cluster, Conflict, Manifest, Refused
+from finetune_operator.core.decision import Decision, Deletion
+from finetune_operator.core.observed import Pod
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+
+class Stale(Exception):
+    """The job has changed since it was read; nothing was done, and what was decided no longer counts."""
+
+
+class Meter(Protocol):
+    """Who wants to know what was written."""
+
+    def status_written(self, old: FineTuneJob, new: Decision) -> None:
+        """A new status is in the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of it."""
+
+    findings: Findings = NOTHING_FOUND
+    """What the creation met; decide again when it is something."""
+    waits_for_names: bool = False
+    """Whether an object of ours that is going still holds a name: look again soon."""
+
+
+class Executor:
+    """Carries out decisions in a cluster."""
+
+    def __init__(
+        self, cluster: Cluster, jobs: Store[Manifest], pods: Store[Pod], recorder: Recorder, meter: Meter
+    ) -> None:
+        self._cluster = cluster
+        self._jobs = jobs
+        self._pods = pods
+        self._recorder = recorder
+        self._meter = meter
+
+    async def carry_out(self, manifest: Manifest, job: FineTuneJob, decision: Decision) -> Done:
+        """Do it all; raises `Stale` when the job is no longer what was decided upon."""
+        await self._write_status(manifest, job, decision)
+        done = await self._create(job, decision.create)
+        await all_of(self._delete(job, deletion) for deletion in decision.delete)
+        await self._recorder.post(job, decision.events)
+        return done
+
+    async def _write_status(self, manifest: Manifest, job: FineTuneJob, decision: Decision) -> None:
+        new = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        patch = merge_patch(manifest.get("status") or {}, new)
+        if not patch:
+            return
+        metadata = manifest["metadata"]
+        # Always with the version: a status decided upon an older spec, or a namesake's, must not be written.
+        version = metadata["resourceVersion"]
+        try:
+            written = await self._cluster.patch_status(
+                JOB, metadata["namespace"], metadata["name"], patch, resource_version=version
+            )
+        except Conflict as conflict:
+            raise Stale(str(conflict)) from conflict
+        self._jobs.wrote(written)
+        self._meter.status_written(job, decision)
+
+    async def _create(self, job: FineTuneJob, manifests: tuple[Manifest, ...]) -> Done:
+        """Create what pods need, then all pods at once; a pod must not start with somebody else's ConfigMap."""
+        first = [manifest for manifest in manifests if manifest["kind"] != POD.kind]
+        done = merged(await all_of(self._created(job, manifest) for manifest in first))
+        if done != Done():
+            return done
+        pods = [manifest for manifest in manifests if manifest["kind"] == POD.kind]
+        return merged(await all_of(self._created(job, manifest) for manifest in pods))
+
+    async def _created(self, job: FineTuneJob, manifest: Manifest) -> Done:
+        kind = KINDS[manifest["kind"]]
+        try:
+            created = await self._cluster.create(kind, manifest)
+        except AlreadyExists:
+            return await self._met(job, manifest)
+        except Refused as refused:
+            return Done(findings=Findings(refusal=str(refused)))
+        if kind is POD:
+            self._pods.wrote(created)
+        return Done()
+
+    async def _met(self, job: FineTuneJob, manifest: Manifest) -> Done:
+        """What holds the name: ours is as good as created, ours that is going has to go first."""
+        kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
+        found = await self._cluster.get(kind, job.metadata.namespace, name)
+        if found is None or (is_controlled_by(found, job.metadata.uid) and is_going(found)):
+            return Done(waits_for_names=True)
+        if not is_controlled_by(found, job.metadata.uid):
+            return Done(findings=Findings(taken=(f"{kind.kind} {name}",)))
+        if kind is POD:
+            self._pods.wrote(found)
+        return Done()
+
+    async def _delete(self, job: FineTuneJob, deletion: Deletion) -> None:
+        kind = KINDS[deletion.kind]
+        try:
+            await self._cluster.delete(kind, job.metadata.namespace, deletion.name, uid=deletion.uid)
+        except Conflict:
+            logger.info("%s %s is another one by now and stays.", deletion.kind, deletion.name)
+
+
+def is_going(manifest: Manifest) -> bool:
+    """Whether somebody has asked for the object's deletion."""
+    return "deletionTimestamp" in manifest["metadata"]
+
+
+def merged(results: tuple[Done, ...]) -> Done:
+    """What came of all of them."""
+    refusals = [done.findings.refusal for done in results if done.findings.refusal]
+    taken = tuple(name for done in results for name in done.findings.taken)
+    return Done(
+        findings=Findings(taken=taken, refusal=refusals[0] if refusals else None),
+        waits_for_names=any(done.waits_for_names for done in results),
+    )
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, ResultT]]) -> tuple[ResultT, ...]:
+    """Do it all at once; when something fails the rest is still finished, then the first failure is raised."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return tuple(result for result in results if not isinstance(result, BaseException))
+
+
+def merge_patch(old: Manifest, new: Manifest) -> Manifest:
+    """RFC 7386: what turns the old into the new; empty when they are equal."""
+    patch: Manifest = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := merge_patch(before, value):
+                patch[name] = inner
+        elif name not in old or before != value:
+            patch[name] = value
+    return patch

@@ -1,0 +1,265 @@
+"""The engine: jobs and pods come in, passes over jobs go out. It knows nothing of Kopf.
+
+A pass is `observe -> decide -> carry out`. It is asked for by a change of the job or its pods, by the trainer's word,
+by a decision that wants to look again, and by a sweep that trusts none of these.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from finetune_trainer.contract.environment import DEFAULT_PROGRESS_PORT
+
+from finetune_operator import names
+from finetune_operator.api.v1alpha1 import FineTuneJob
+from finetune_operator.build.attempt import token
+from finetune_operator.cluster.carry_out import Executor, Meter, Stale
+from finetune_operator.cluster.clock import Clock, SystemClock
+from finetune_operator.cluster.events import Recorder
+from finetune_operator.cluster.informer import Informer, Key, Store, key_of
+from finetune_operator.cluster.observe import (
+    NOTHING_FOUND,
+    Findings,
+    Look,
+    Observer,
+    Unreadable,
+    job_of_pod,
+    parsed,
+    pod_store_entry,
+)
+from finetune_operator.cluster.port import JOB, POD, Change, ChangeType, Cluster, ClusterError, Manifest, Selection
+from finetune_operator.cluster.progress import Ask, HttpAsk, Pace, ProgressReader, Trainer
+from finetune_operator.cluster.queue import Queue
+from finetune_operator.config import Config
+from finetune_operator.core.decide import decide
+from finetune_operator.core.decision import Decision
+from finetune_operator.core.observed import Observed, Pod, PodPhase
+
+logger = logging.getLogger(__name__)
+
+LOOKS_PER_PASS = 6
+"""A pass that wants to look again more often than this is put off: something keeps changing under it."""
+NAME_FREE_SECONDS = 1.0
+
+Decide = Callable[[Observed, Config], Decision]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How hard the engine works."""
+
+    workers: int = 16
+    sweep_seconds: float = 600
+    """How often all jobs are listed anew, so that a lost event costs minutes, not the job."""
+    pace: Pace = field(default_factory=Pace)
+    """How often trainers are asked."""
+
+
+class Silent:
+    """A meter that nobody reads."""
+
+    def status_written(self, old: FineTuneJob, new: Decision) -> None:
+        """Note nothing."""
+
+    def pass_done(self, seconds: float, *, failed: bool) -> None:
+        """Note nothing."""
+
+
+class EngineMeter(Meter):
+    """Who wants to know how the engine does."""
+
+    def pass_done(self, seconds: float, *, failed: bool) -> None:
+        """One pass over one job has ended."""
+
+
+class Engine:
+    """One operator's work in one namespace, or in all.
+
+    `watches_jobs` is false where somebody else tells of the jobs, by `job_seen` and `job_gone` after `prime`.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        config: Config,
+        *,
+        namespace: str | None = None,
+        clock: Clock | None = None,
+        tuning: Tuning | None = None,
+        watches_jobs: bool = True,
+        ask: Ask | None = None,
+        meter: EngineMeter | Silent | None = None,
+        instance: str = names.MANAGED_BY,
+        decide: Decide = decide,
+    ) -> None:
+        self._cluster = cluster
+        self._config = config
+        self._decide = decide
+        self._clock = clock or SystemClock()
+        self._tuning = tuning or Tuning()
+        self._meter = meter or Silent()
+        self._watches_jobs = watches_jobs
+        self._ask = ask
+        self._jobs_selection = Selection(kind=JOB, namespace=namespace)
+        self.queue: Queue[Key] = Queue(self._clock)
+        self.jobs: Store[Manifest] = Store(entry=stripped, owner=key_of, changed=self.queue.add)
+        self.pods: Store[Pod] = Store(entry=pod_store_entry, owner=job_of_pod, changed=self.queue.add)
+        pods = Selection(kind=POD, namespace=namespace, labels={names.LABEL_JOB: None})
+        self.pod_informer = Informer(cluster, pods, self.pods, self._clock)
+        self.job_informer = Informer(cluster, self._jobs_selection, self.jobs, self._clock)
+        self._observer = Observer(cluster, self.pods, self._clock)
+        recorder = Recorder(cluster, self._clock, instance=instance)
+        self._executor = Executor(cluster, self.jobs, self.pods, recorder, self._meter)
+        self._findings: dict[Key, Findings] = {}
+        self._progress: ProgressReader | None = None
+        self.swept_at = self._clock.monotonic()
+
+    def job_seen(self, manifest: Manifest) -> None:
+        """Take in a job that is there, or has changed."""
+        self.jobs.apply(Change(ChangeType.MODIFIED, manifest))
+
+    def job_gone(self, manifest: Manifest) -> None:
+        """Take in that a job was deleted."""
+        self.jobs.apply(Change(ChangeType.DELETED, manifest))
+
+    async def prime(self) -> None:
+        """List all jobs: no pass begins before they and their pods are known."""
+        self.jobs.replace(await self._cluster.list(self._jobs_selection))
+        self.job_informer.synced.set()
+        self.swept_at = self._clock.monotonic()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        http = HttpAsk() if self._ask is None else None
+        ask: Ask = http if http is not None else self._ask  # type: ignore[assignment]  # One of the two is there.
+        self._progress = ProgressReader(self._clock, ask, self.queue.add, self._tuning.pace)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.pod_informer.run())
+                group.create_task(self.job_informer.run() if self._watches_jobs else self._sweep())
+                group.create_task(self._progress.run())
+                await self.pod_informer.synced.wait()
+                await self.job_informer.synced.wait()
+                group.create_task(self.queue.work(self._pass, workers=self._tuning.workers))
+        finally:
+            if http is not None:
+                await http.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(self._tuning.sweep_seconds * random.uniform(0.8, 1.2))  # noqa: S311 (spread)
+            try:
+                await self.prime()
+            except ClusterError as failure:
+                logger.warning("The jobs cannot be listed now: %s", failure)
+
+    async def _pass(self, key: Key) -> None:
+        """One pass over one job, which fails alone."""
+        started = self._clock.monotonic()
+        failed = True
+        try:
+            await self._reconcile(key)
+            self.queue.forget_failures(key)
+            failed = False
+        except Stale:
+            self.queue.add_rate_limited(key)
+        except ClusterError as failure:
+            logger.warning("%s: %s Trying again.", key, failure)
+            self.queue.add_rate_limited(key)
+        except Exception:
+            # A defect that one job brings to light must not stop the others.
+            logger.exception("%s: the pass failed.", key)
+            self.queue.add_rate_limited(key)
+        self._meter.pass_done(self._clock.monotonic() - started, failed=failed)
+
+    async def _reconcile(self, key: Key) -> None:
+        look = Look()
+        has_created = False
+        for _ in range(LOOKS_PER_PASS):
+            manifest = self.jobs.one(key)
+            if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+                self._forget(key)
+                return
+            job = parsed_or_none(manifest)
+            if job is None:
+                return
+            decision = self._decide(await self._observed(key, job, look), self._config)
+            if decision.needs_live_pods or decision.needs_belongings:
+                look = closer(look, decision)
+                continue
+            if has_created:
+                # What was refused a moment ago is tried again when the decision wants to look again.
+                decision = replace(decision, create=())
+            if await self._carried_out(key, manifest, job, decision):
+                return
+            has_created = True
+        self.queue.add_rate_limited(key)
+
+    async def _observed(self, key: Key, job: FineTuneJob, look: Look) -> Observed:
+        findings = self._findings.get(key, NOTHING_FOUND)
+        word = self._progress.latest(key) if self._progress else None
+        return await self._observer.observed(job, look=look, progress=word, findings=findings)
+
+    async def _carried_out(self, key: Key, manifest: Manifest, job: FineTuneJob, decision: Decision) -> bool:
+        """Whether the pass is over; false when the creation met something new, which has to be decided upon."""
+        done = await self._executor.carry_out(manifest, job, decision)
+        if done.findings not in {NOTHING_FOUND, self._findings.get(key)}:
+            self._findings[key] = done.findings
+            return False
+        if decision.create and done.findings == NOTHING_FOUND:
+            self._findings.pop(key, None)
+        if done.waits_for_names:
+            self.queue.add_after(key, NAME_FREE_SECONDS)
+        if decision.recheck_after is not None:
+            self.queue.add_after(key, decision.recheck_after.total_seconds())
+        self._follow(key, job)
+        return True
+
+    def _follow(self, key: Key, job: FineTuneJob) -> None:
+        """Have the progress of rank 0 read while it runs."""
+        manifest = self.jobs.one(key)
+        attempt = (manifest.get("status") or {}).get("attempt", 0) if manifest else 0
+        first = next((pod for pod in self.pods.owned_by(key) if is_heard(pod, job, attempt)), None)
+        trainer = None
+        if first is not None and first.ip is not None:
+            said = token(job.metadata.uid, attempt)
+            trainer = Trainer(address=first.ip, port=DEFAULT_PROGRESS_PORT, token=said)
+        if self._progress:
+            self._progress.follow(key, trainer)
+
+    def _forget(self, key: Key) -> None:
+        self._findings.pop(key, None)
+        self.queue.drop(key)
+        if self._progress:
+            self._progress.follow(key, None)
+
+
+def is_heard(pod: Pod, job: FineTuneJob, attempt: int) -> bool:
+    """Whether this pod is rank 0 of the attempt and runs."""
+    is_first = pod.attempt == attempt and pod.node_rank == 0 and pod.owner_uid == job.metadata.uid
+    return is_first and pod.phase is PodPhase.RUNNING and pod.ip is not None
+
+
+def closer(look: Look, decision: Decision) -> Look:
+    """The look that this decision asks for, and what was looked at already."""
+    return Look(
+        live_pods=look.live_pods or decision.needs_live_pods,
+        belongings=look.belongings or decision.needs_belongings,
+    )
+
+
+def parsed_or_none(manifest: Manifest) -> FineTuneJob | None:
+    """The job; one that does not fit the model is said in the log and left alone."""
+    try:
+        return parsed(manifest)
+    except Unreadable as wrong:
+        logger.error("%s cannot be read and is left alone: %s", key_of(manifest), wrong)  # noqa: TRY400 (a value)
+        return None
+
+
+def stripped(manifest: Manifest) -> Manifest:
+    """A job without what only the API server reads."""
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
+    return manifest | {"metadata": metadata}

@@ -1,0 +1,118 @@
+"""Everything that one pass may look at, read into one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from finetune_trainer.contract.outcome import Progress
+from pydantic import ValidationError
+
+from finetune_operator import names
+from finetune_operator.api.v1alpha1 import FineTuneJob, ObjectMeta
+from finetune_operator.cluster.clock import Clock
+from finetune_operator.cluster.informer import Key, Store
+from finetune_operator.cluster.port import CONFIG_MAP, POD, SERVICE, Cluster, Kind, Manifest, Selection
+from finetune_operator.core import pods
+from finetune_operator.core.observed import Belonging, Observed, Pod
+
+BELONGINGS = (CONFIG_MAP, SERVICE)
+KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (POD, *BELONGINGS)}
+_METADATA = frozenset(field.alias or name for name, field in ObjectMeta.model_fields.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a creation met, remembered until it no longer holds: the cluster keeps no record of it."""
+
+    taken: tuple[str, ...] = ()
+    """Objects of somebody else, for example `Pod a-1-0`."""
+    refusal: str | None = None
+    """The API server's sentence."""
+
+
+NOTHING_FOUND = Findings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How closely a pass looks."""
+
+    live_pods: bool = False
+    belongings: bool = False
+
+
+class Unreadable(Exception):
+    """The job's manifest does not fit the model; the message says where."""
+
+
+def selection_of(kind: Kind, key: Key) -> Selection:
+    """The objects of a kind that carry the job's label."""
+    return Selection(kind=kind, namespace=key.namespace, labels={names.LABEL_JOB: key.name})
+
+
+def job_of_pod(manifest: Manifest) -> Key:
+    """The job that a pod is labeled with."""
+    metadata = manifest["metadata"]
+    return Key(metadata["namespace"], metadata["labels"][names.LABEL_JOB])
+
+
+def pod_store_entry(manifest: Manifest) -> Pod:
+    """A pod as the cache keeps it."""
+    return pods.pod(manifest)
+
+
+def parsed(manifest: Manifest) -> FineTuneJob:
+    """The job, as the models know it; raises `Unreadable`."""
+    metadata = {name: value for name, value in manifest["metadata"].items() if name in _METADATA}
+    found = {"metadata": metadata, "spec": manifest["spec"], "status": manifest.get("status") or {}}
+    try:
+        return FineTuneJob.model_validate(found)
+    except ValidationError as wrong:
+        raise Unreadable(sentences(wrong)) from wrong
+
+
+def sentences(wrong: ValidationError) -> str:
+    """What is wrong with a job, a sentence for each field."""
+    return " ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}." for each in wrong.errors(include_url=False))
+
+
+class Observer:
+    """Reads what decisions depend on."""
+
+    def __init__(self, cluster: Cluster, pod_store: Store[Pod], clock: Clock) -> None:
+        self._cluster = cluster
+        self._pods = pod_store
+        self._clock = clock
+
+    async def observed(
+        self, job: FineTuneJob, *, look: Look, progress: Progress | None, findings: Findings
+    ) -> Observed:
+        """What is known of the job now; from the cache, unless a closer look is asked for."""
+        key = Key(job.metadata.namespace, job.metadata.name)
+        if look.live_pods:
+            listing = await self._cluster.list(selection_of(POD, key))
+            self._pods.replace(listing, within=key.__eq__)
+        return Observed(
+            job=job,
+            now=self._clock.now(),
+            pods=self._pods.owned_by(key),
+            pods_are_live=look.live_pods,
+            progress=progress,
+            taken=findings.taken,
+            refusal=findings.refusal,
+            belongings=await self._belongings(key) if look.belongings else None,
+        )
+
+    async def _belongings(self, key: Key) -> tuple[Belonging, ...]:
+        return tuple(
+            [
+                Belonging(kind=kind.kind, name=item["metadata"]["name"], uid=item["metadata"]["uid"])
+                for kind in BELONGINGS
+                for item in (await self._cluster.list(selection_of(kind, key))).items
+            ]
+        )
+
+
+def is_controlled_by(manifest: Manifest, uid: str) -> bool:
+    """Whether this is the object's controller."""
+    owners = manifest["metadata"].get("ownerReferences") or ()
+    return any(owner.get("controller") and owner["uid"] == uid for owner in owners)
