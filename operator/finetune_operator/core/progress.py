@@ -1,0 +1,119 @@
+"""What the trainer says, taken into the status. Its silence changes nothing."""
+
+from datetime import datetime, timedelta
+
+from finetune_trainer.contract.outcome import Checkpoint, Progress
+
+from finetune_operator.api.status import FineTuneJobStatus, ProgressStatus, ResumeStatus
+from finetune_operator.build.attempt import token
+from finetune_operator.core.gang import Gang, record
+from finetune_operator.core.observed import Observed
+
+WRITE_EVERY = timedelta(seconds=30)
+"""Progress alone is written no more often."""
+
+
+def latest(seen: Observed, gang: Gang) -> Progress | None:
+    """The newest word of the current attempt; an address may have been given to somebody else meanwhile."""
+    attempt = seen.job.status.attempt
+    expected = token(seen.job.metadata.uid, attempt)
+    outcome = gang.first.outcome if gang.first else None
+    words = [word for word in (seen.progress, outcome.progress if outcome else None) if word is not None]
+    ours = [word for word in words if word.attempt == attempt and word.token == expected]
+    return max(ours, key=lambda word: word.observed_at, default=None)
+
+
+def heard(status: FineTuneJobStatus, word: Progress | None) -> FineTuneJobStatus:
+    """The status after the trainer's word."""
+    if word is None:
+        return status
+    resume = _resume(status, word)
+    progress = _progress(word)
+    return status.model_copy(
+        update={
+            "run": word.run or status.run,
+            "strategy": word.strategy or status.strategy,
+            "checkpoint": _checkpoint(status.checkpoint, word),
+            "resume": resume,
+            "progress": progress if _is_news(status, word) else status.progress,
+            "goodput": _goodput(status, word) or status.goodput,
+        }
+    )
+
+
+def restarted_at(status: FineTuneJobStatus) -> ResumeStatus:
+    """Where an attempt that is begun now should start, until its trainer says where it did."""
+    step = status.checkpoint.step if status.checkpoint else 0
+    return ResumeStatus(from_step=step, lost_steps=_lost(status, step))
+
+
+def is_only_progress(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
+    """Whether nothing but the progress differs; the first checkpoint is more than progress."""
+    moving = {"progress": None, "goodput": None}
+    if old.checkpoint is not None and new.checkpoint is not None:
+        moving["checkpoint"] = None
+    return old.model_copy(update=moving) == new.model_copy(update=moving)
+
+
+def is_fresh(status: FineTuneJobStatus, now: datetime) -> bool:
+    """Whether the progress was written a short while ago."""
+    return status.progress is not None and now - status.progress.observed_at < WRITE_EVERY
+
+
+def _is_news(status: FineTuneJobStatus, word: Progress) -> bool:
+    """A trainer that has just started knows no step yet; what its predecessor did stays visible until then."""
+    return word.max_steps is not None or status.progress is None or word.step > 0
+
+
+def _checkpoint(known: Checkpoint | None, word: Progress) -> Checkpoint | None:
+    """The newest checkpoint; an older one only when the trainer has seen the known one and found it bad."""
+    passed_over = word.resume is not None and bool(word.resume.passed_over)
+    if known is None or (passed_over and word.resume is not None and word.resume.from_step < known.step):
+        return word.checkpoint
+    return word.checkpoint if word.checkpoint is not None and word.checkpoint.step >= known.step else known
+
+
+def _resume(status: FineTuneJobStatus, word: Progress) -> ResumeStatus | None:
+    if word.resume is None:
+        return status.resume
+    step = word.resume.from_step
+    passed_over = " ".join(word.resume.passed_over)
+    return ResumeStatus(from_step=step, lost_steps=_lost(status, step), message=passed_over or None)
+
+
+def _lost(status: FineTuneJobStatus, step: int) -> int:
+    """Steps that an earlier attempt had done beyond this one's start."""
+    before = [a.to_step or 0 for a in status.last_attempts[:1]]
+    return max(0, max(before, default=0) - step)
+
+
+def _progress(word: Progress) -> ProgressStatus:
+    total = word.max_steps
+    left = (total - word.step) * word.seconds_per_step if total is not None and word.seconds_per_step else None
+    return ProgressStatus(
+        step=word.step,
+        max_steps=total,
+        epoch=word.epoch,
+        percent=f"{min(100, 100 * word.step // total)}%" if total else None,
+        eta=_whole(word.observed_at + timedelta(seconds=left)) if left is not None and left >= 0 else None,
+        loss=word.loss,
+        observed_at=word.observed_at,
+    )
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _goodput(status: FineTuneJobStatus, word: Progress) -> str | None:
+    """The share of the remembered attempts' time that went into steps which counted."""
+    started = status.attempt_started_at
+    current = record(status)
+    before = [a for a in status.last_attempts if a is not current and a.started_at and a.ended_at]
+    if started is None or not word.seconds_per_step:
+        return None
+    past = sum((a.ended_at - a.started_at).total_seconds() for a in before if a.ended_at and a.started_at)
+    spent = past + (word.observed_at - started).total_seconds()
+    counted = word.step - ((before[-1].from_step or 0) if before else 0)
+    share = max(0.0, counted * word.seconds_per_step) / spent if spent > 0 else 0.0
+    return f"{min(100, round(100 * share))}%"

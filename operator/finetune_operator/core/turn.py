@@ -1,0 +1,49 @@
+"""What is known in the middle of a pass: what was observed, and the status as far as it is concluded."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from finetune_trainer.contract.outcome import Progress
+
+from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.config import Config
+from finetune_operator.core.gang import Gang
+from finetune_operator.core.observed import Observed
+
+SOON = timedelta(seconds=10)
+CACHE_LAG = timedelta(seconds=5)
+"""Within this time a pod just created may be missing from the cache."""
+_NOBODY = Gang()
+UNCERTAIN = timedelta(seconds=60)
+"""After this time, what should have happened by itself has not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One pass over one job."""
+
+    seen: Observed
+    config: Config
+    status: FineTuneJobStatus
+    gang: Gang = _NOBODY
+    word: Progress | None = None
+    """The trainer's newest word of this attempt."""
+
+    def having(self, **changes: object) -> "Turn":
+        """The turn with these fields of the status changed."""
+        return replace(self, status=self.status.model_copy(update=changes))
+
+    def at(self, status: FineTuneJobStatus) -> "Turn":
+        """The turn with this status."""
+        return replace(self, status=status)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether activeDeadlineSeconds have passed."""
+        limit, started = self.seen.job.spec.active_deadline_seconds, self.status.started_at
+        return limit is not None and started is not None and self.seen.now >= started + timedelta(seconds=limit)
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago the current attempt was decided."""
+        return self.seen.now - (self.status.attempt_started_at or self.seen.now)
