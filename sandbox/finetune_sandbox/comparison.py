@@ -1,0 +1,96 @@
+"""Whether two runs are the same: final weights bit for bit, and every row of history but its clock readings."""
+
+import fnmatch
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_sandbox.wandb_server.records import Records
+
+CLOCKS = ("_step", "_timestamp", "_runtime", "*_runtime", "*_per_second", "system/*")
+"""Columns that tell when and how fast, not what; they differ between any two runs."""
+
+Row = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run has left: its rows without clock readings, and the hash of each file of weights."""
+
+    run_id: str
+    rows: tuple[Row, ...]
+    weights: Mapping[str, str]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The training steps that have a row, in the order of the history."""
+        return tuple(int(row["train/global_step"]) for row in map(dict, self.rows) if "train/loss" in row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two results side by side."""
+
+    left: Result
+    right: Result
+
+    @property
+    def are_weights_identical(self) -> bool:
+        """Whether both have weights, and the same ones."""
+        return bool(self.left.weights) and self.left.weights == self.right.weights
+
+    @property
+    def are_histories_identical(self) -> bool:
+        """Whether both have rows, and the same ones in the same order."""
+        return bool(self.left.rows) and self.left.rows == self.right.rows
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether nothing tells the two apart."""
+        return self.are_weights_identical and self.are_histories_identical
+
+    @property
+    def first_difference(self) -> str | None:
+        """Where the two part, in a sentence; None when they do not."""
+        for number, (ours, theirs) in enumerate(zip(self.left.rows, self.right.rows, strict=False)):
+            if ours != theirs:
+                return f"Row {number} is {dict(ours)} in one run and {dict(theirs)} in the other."
+        if len(self.left.rows) != len(self.right.rows):
+            return f"One run has {len(self.left.rows)} rows, the other {len(self.right.rows)}."
+        if not self.left.rows:
+            return "Neither run has a row."
+        if not self.are_weights_identical:
+            return f"The final weights differ: {dict(self.left.weights)} and {dict(self.right.weights)}."
+        return None
+
+
+def compared(records: Records, left: str, right: str) -> Comparison:
+    """The results of two runs by their ids; KeyError when one of them is not there."""
+    return Comparison(left=result(records, left), right=result(records, right))
+
+
+def result(records: Records, run_id: str) -> Result:
+    """What the run of that id has left."""
+    run = records.run(run_id)
+    versions = records.artifacts(f"model-{run_id}")
+    weights = {}
+    if versions:
+        files = versions[-1].files
+        weights = {n: _hash(p.read_bytes()) for n, p in sorted(files.items()) if n.endswith(".safetensors")}
+    return Result(run_id=run_id, rows=tuple(_rows(run.history)), weights=weights)
+
+
+def _rows(history: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
+    for row in history:
+        kept = tuple(sorted((name, value) for name, value in row.items() if not _is_clock(name)))
+        if kept:
+            yield kept
+
+
+def _is_clock(column: str) -> bool:
+    return any(fnmatch.fnmatchcase(column, pattern) for pattern in CLOCKS)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
