@@ -1,0 +1,309 @@
+"""One attempt from restore to outcome, as one rank sees it."""
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_trainer import last_word
+from finetune_trainer.artifact_store import ArtifactStore
+from finetune_trainer.contract.outcome import Checkpoint, CheckpointKind, Outcome, OutcomeKind, Resume, TrainerState
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import RetryLater, TrainerError
+from finetune_trainer.gather import Gang, gang
+from finetune_trainer.history import History, history
+from finetune_trainer.manifest import Manifest, mathematics
+from finetune_trainer.models_out import ModelsOut
+from finetune_trainer.preemption import Agreement, Leftover
+from finetune_trainer.progress import Heartbeat, ProgressBoard
+from finetune_trainer.recovery import Cadence, give_back_best
+from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
+from finetune_trainer.stop_flag import StopFlag
+from finetune_trainer.stores import Store, StoreUnreachable, VolumeStore
+from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.tracked import ProgressCallback, TrackingCallback
+from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking, wishes
+from finetune_trainer.trainer import Guard, RecoverableTrainer, Saved
+from finetune_trainer.uploader import Uploader
+from finetune_trainer.work import Work, arguments, work
+
+log = logging.getLogger(__name__)
+
+TO_END = 5.0
+"""Seconds of the grace period that the end of the processes takes."""
+FINAL_PATIENCE = 900.0
+"""How long the end of finished work waits for W&B."""
+
+
+def attempted(config: RunConfig, here: Surroundings, flag: StopFlag, started: float) -> Outcome:
+    """Restore, train and publish; the outcome of this rank."""
+    args = arguments(config, here)
+    ranks = gang(args)
+    attempt = Attempt(config=config, here=here, flag=flag, gang=ranks, board=ProgressBoard(here, writes=ranks.is_first))
+    attempt.board.phase_took("import", time.monotonic() - started)
+    try:
+        return attempt.outcome(args, started)
+    except TrainerError as problem:
+        attempt.close_tracking(exit_code=int(last_word.EXIT_CODES[problem.kind]))
+        raise
+    except Exception:
+        attempt.close_tracking(exit_code=1)
+        raise
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What the parts of one attempt share."""
+
+    config: RunConfig
+    here: Surroundings
+    flag: StopFlag
+    gang: Gang
+    board: ProgressBoard
+    tracking: Tracking | None = None
+    uploader: Uploader | None = None
+    trainer: RecoverableTrainer | None = None
+
+    def outcome(self, args: Any, started: float) -> Outcome:
+        """The attempt, told as it goes."""
+        agreement = Agreement(self.flag, self.gang)
+        self.board.tell(state=TrainerState.RESTORING)
+        store = self._store()
+        if self._on_first(lambda: self._has_finished(store)):
+            return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
+        began = time.monotonic()
+        restored = self._restored(store)
+        self.board.phase_took("restore", time.monotonic() - began)
+        began = time.monotonic()
+        todo = work(self.config, args)
+        belonging = self._belonging(todo)
+        if restored is not None:
+            self._on_first(lambda: refuse_changes(restored, belonging))
+        self.board.phase_took("data", time.monotonic() - began)
+        if agreement.to_stop():
+            return self._end(OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the first step; nothing was lost.")
+        self._open_tracking(todo, restored)
+        self.trainer = self._trainer(todo, agreement, store, belonging, started)
+        self.board.tell(state=TrainerState.TRAINING)
+        self.trainer.train(resume_from_checkpoint=str(restored.folder) if restored else None)
+        return self._stopped() if self.trainer.stopped else self._finished(store)
+
+    # Before training.
+
+    def _store(self) -> Store | None:
+        """The job's one durable place."""
+        if self.here.checkpoint_dir is not None:
+            return VolumeStore(self.here.checkpoint_dir, self.config.run_id)
+        settings = wishes(self.config)
+        if settings.mode == "online" and settings.log_model != "false":
+            return ArtifactStore(settings, self.config.run_id, lambda: self.tracking)
+        self.board.tell(
+            not_durable="Checkpoints stay in the pod: W&B is off or keeps no models, and the job has no "
+            "checkpoint.volume. A preempted attempt starts from the beginning."
+        )
+        return None
+
+    def _on_first(self, act: Any) -> Any:
+        """Let rank 0 do something; all ranks get its result, or raise what it raised."""
+        answer: Any = None
+        problem: TrainerError | None = None
+        if self.gang.is_first:
+            try:
+                answer = act()
+            except TrainerError as raised:
+                problem = raised
+        shared = self.gang.shared((answer, problem and (type(problem), problem.reason, problem.message)))
+        if shared[1] is not None:
+            kind, reason, message = shared[1]
+            raise kind(reason, message)
+        return shared[0]
+
+    def _has_finished(self, store: Store | None) -> bool:
+        try:
+            return store is not None and store.has_finished()
+        except StoreUnreachable:
+            return False  # The restore that follows decides what this means.
+
+    def _restored(self, store: Store | None) -> Restored | None:
+        if store is None:
+            return None
+        search = Search(store, self.here)
+        into = self.here.checkpoints / "restored"
+        found: Restored | None = self._on_first(lambda: search.newest(into, self.config.job.uid))
+        if found is not None:
+            self.gang.hand_out(found.folder)
+            if self.gang.local_rank == 0:
+                give_back_best(found.folder, self.here.output_dir)
+            self.gang.barrier()
+        if self.gang.is_first:
+            self.board.tell(
+                step=found.manifest.step if found else 0,
+                resume=Resume(
+                    from_step=found.manifest.step if found else 0,
+                    artifact=found.where if found else None,
+                    passed_over=tuple(search.passed_over),
+                ),
+            )
+        return found
+
+    def _belonging(self, todo: Work) -> Belonging:
+        return Belonging(
+            job_uid=self.config.job.uid,
+            world_size=self.gang.world_size,
+            mathematics=mathematics(self.config),
+            dataset=todo.fingerprint,
+            allow_change=self.config.checkpoint.allow_change,
+        )
+
+    def _open_tracking(self, todo: Work, restored: Restored | None) -> None:
+        rows = history(restored.folder) if restored else History()
+        if self.gang.is_first:
+            self.tracking = Tracking(self.config, self.here, rows, restored=restored is not None)
+            self.tracking.on_change = lambda degraded, run: self.board.tell(
+                tracking_degraded=degraded, **({"run": run} if run else {})
+            )
+        self._on_first(lambda: self.tracking and self.tracking.open(settings_of(self.config, self.here, todo)))
+
+    def _trainer(
+        self, todo: Work, agreement: Agreement, store: Store | None, belonging: Belonging, started: float
+    ) -> RecoverableTrainer:
+        if self.gang.is_first and store is not None:
+            keep = self.config.checkpoint.keep
+            self.uploader = Uploader(store, keep, self.here.staging / "outbox", self._published)
+            self.uploader.on_problem = lambda problem: self.board.tell(not_durable=problem)
+        trainer = todo.trainer
+        trainer.guard = Guard(
+            to_stop=agreement.to_stop,
+            may_save=lambda: self._leftover().may_save,
+            saved=lambda saved: self._saved(saved, belonging),
+            stepped=Heartbeat(self.here, self.gang.rank).beat,
+            staging=self.here.staging,
+            cadence=Cadence(self.config.checkpoint.every_steps),
+            extras=lambda folder: self.tracking.history.write(folder) if self.tracking else None,
+        )
+        trainer.add_callback(ProgressCallback(self.board, trainer, started))
+        if self.tracking is not None:
+            trainer.add_callback(TrackingCallback(self.tracking, self._models_out()))
+            self.tracking.watch(trainer.model)
+        return trainer
+
+    def _models_out(self) -> ModelsOut:
+        assert self.tracking is not None
+        return ModelsOut(self.tracking, self.config)
+
+    # While it trains.
+
+    def _saved(self, saved: Saved, belonging: Belonging) -> None:
+        """Hand a checkpoint that all ranks wrote over to the uploader."""
+        self.gang.collect(saved.folder)
+        if self.uploader is not None:
+            draft = Manifest(
+                step=saved.step,
+                kind=saved.kind,
+                job_uid=belonging.job_uid,
+                token=self.here.token,
+                world_size=belonging.world_size,
+                mathematics=belonging.mathematics,
+                dataset=belonging.dataset,
+                files={},
+            )
+            self.uploader.send(saved.folder, draft)
+
+    def _published(self, checkpoint: Checkpoint) -> None:
+        self.board.tell(checkpoint=checkpoint)
+        needed = Leftover(
+            seconds=self.config.grace_period_seconds - TO_END,
+            save_seconds=self.trainer.save_seconds if self.trainer else None,
+            upload_seconds=self.uploader.seconds if self.uploader else None,
+        )
+        self.board.tell(grace_too_short=needed.sentence())
+
+    def _leftover(self) -> Leftover:
+        """What fits into the rest of the grace period."""
+        passed = time.time() - self.flag.asked_at()
+        return Leftover(
+            seconds=self.config.grace_period_seconds - passed - TO_END,
+            save_seconds=self.trainer.save_seconds if self.trainer else None,
+            upload_seconds=self.uploader.seconds if self.uploader else None,
+        )
+
+    # The end.
+
+    def _stopped(self) -> Outcome:
+        """Asked to stop: publish what was saved, as far as the time goes."""
+        self.board.tell(state=TrainerState.STOPPING)
+        assert self.trainer is not None
+        step = self.trainer.state.global_step
+        if self.uploader is not None:
+            self.uploader.drain(max(self._leftover().seconds, 1.0))
+            self.uploader.close()
+        self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
+        durable = self.uploader.newest if self.uploader else None
+        if not self.gang.is_first:
+            return self._end(OutcomeKind.PREEMPTED, "Preempted", f"Stopped on request after step {step}.")
+        if durable is not None and durable.step == step and durable.kind is CheckpointKind.TERMINATION:
+            message = f"Stopped on request after step {step}; its checkpoint is published and no step is lost."
+            return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
+        message = (
+            f"Stopped on request after step {step}; the checkpoint of that step could not be published within the grace "
+            f"period of {self.config.grace_period_seconds} s. {self._leftover().sentence() or ''} "
+            f"The newest published one is of step {durable.step if durable else self._resumed_at()}."
+        )
+        self.board.tell(grace_too_short=self._leftover().sentence() or self.board.progress.grace_too_short)
+        return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", message)
+
+    def _resumed_at(self) -> int:
+        resume = self.board.progress.resume
+        return resume.from_step if resume else 0
+
+    def _finished(self, store: Store | None) -> Outcome:
+        """Publish the model and say so; unfinished work never ends with 0."""
+        self.board.tell(state=TrainerState.FINISHING)
+        assert self.trainer is not None
+        final = self.here.output_dir / "final"
+        self.trainer.save_model(str(final))
+        if self.uploader is not None:
+            self.uploader.drain(FINAL_PATIENCE)
+            self.uploader.close()
+        self._on_first(lambda: self._publish_final(store, final))
+        step = self.trainer.state.global_step
+        return self._end(OutcomeKind.FINISHED, "Finished", f"Training finished after step {step}.")
+
+    def _publish_final(self, store: Store | None, final: Any) -> None:
+        assert self.trainer is not None
+        tracking = self.tracking
+        if tracking is not None and tracking.wishes.mode != "disabled":
+            tracking.wait_until_open(FINAL_PATIENCE)
+            best = self.trainer.args.load_best_model_at_end
+            delivered = self._models_out().publish_final(final, is_best=best, patience=FINAL_PATIENCE)
+            closed = delivered and self.close_tracking(exit_code=0, seconds=FINAL_PATIENCE)
+            if not closed:
+                raise RetryLater(
+                    "WandbUnreachable",
+                    "Training is done, but W&B did not take the model and the last rows. The job is tried again and "
+                    "goes on from its newest checkpoint.",
+                )
+        if store is not None:
+            store.mark_finished(self.config.job.uid)
+
+    def close_tracking(self, *, exit_code: int, preempted: bool = False, seconds: float | None = None) -> bool:
+        """End the run's part in this attempt; tell whether it arrived."""
+        if self.tracking is None:
+            return True
+        limit = seconds if seconds is not None else max(self._leftover().seconds, 2.0) if self.flag.is_set else 30.0
+        return self.tracking.close(exit_code=exit_code, preempted=preempted, seconds=limit)
+
+    def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:
+        return last_word.outcome(kind, reason, message, self.here)
+
+
+def settings_of(config: RunConfig, here: Surroundings, todo: Work) -> dict[str, Any]:
+    """The run's configuration in W&B: every hyperparameter, the model's shape and where all this came from."""
+    return {
+        **todo.settings,
+        "job": config.job.model_dump(mode="json"),
+        "task": config.task,
+        "image": here.image,
+        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
+    }

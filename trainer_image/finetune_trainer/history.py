@@ -1,0 +1,64 @@
+"""The run's rows, each with its number: neither doubled nor lost over any number of attempts.
+
+Training is repeatable, so the n-th row is the same in every attempt that gets to it. The row's number is the SDK's
+step: what the server already has is skipped, what it lacks is sent from the checkpoint's copy.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+HISTORY = "history.jsonl"
+GLOBAL_STEP = "train/global_step"
+PREFIXES = {"eval_": "eval/", "test_": "test/"}
+
+Row = dict[str, Any]
+
+
+def row(logs: Mapping[str, Any], step: int) -> Row:
+    """The Trainer's log in the columns that W&B users know from transformers' own callback."""
+    return {**{column(name): value for name, value in logs.items()}, GLOBAL_STEP: step}
+
+
+def column(name: str) -> str:
+    """The column of one of the Trainer's names."""
+    for prefix, replacement in PREFIXES.items():
+        if name.startswith(prefix):
+            return replacement + name.removeprefix(prefix)
+    return f"train/{name}"
+
+
+class History:
+    """All rows of the run so far, by number."""
+
+    def __init__(self, rows: tuple[Row, ...] = ()) -> None:
+        self.rows = list(rows)
+
+    def add(self, new: Row) -> int:
+        """Append a row and return its number."""
+        self.rows.append(new)
+        return len(self.rows) - 1
+
+    def write(self, folder: Path) -> None:
+        """Put the rows into a checkpoint."""
+        (folder / HISTORY).write_text("".join(json.dumps(plain(one)) + "\n" for one in self.rows))
+
+
+def history(folder: Path) -> History:
+    """The rows that a checkpoint holds."""
+    path = folder / HISTORY
+    if not path.exists():
+        return History()
+    return History(tuple(json.loads(line) for line in path.read_text().splitlines()))
+
+
+def plain(one: Row) -> Row:
+    """A row that JSON can hold; what it cannot (tables, images) is sent once and not again."""
+    return {name: value for name, value in one.items() if is_plain(value)}
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value survives JSON unchanged."""
+    return isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))

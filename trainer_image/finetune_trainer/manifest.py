@@ -1,0 +1,131 @@
+"""What makes a checkpoint a checkpoint: every file with its hash, and what it belongs to."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import Field, JsonValue
+
+from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.outcome import CheckpointKind
+from finetune_trainer.contract.run_config import RunConfig
+
+MANIFEST = "manifest.json"
+CHUNK = 1 << 20
+
+
+class FileEntry(Model):
+    """One file of a checkpoint."""
+
+    size: int
+    """Its size in bytes."""
+    sha256: str
+    """The SHA-256 of its content."""
+
+
+class Manifest(Model):
+    """What is in a checkpoint and what it belongs to."""
+
+    step: int = Field(ge=0)
+    """The optimizer step after which it was taken."""
+    kind: CheckpointKind = CheckpointKind.PERIODIC
+    """Why it was taken."""
+    job_uid: str
+    """The job it belongs to."""
+    token: str
+    """The attempt that wrote it."""
+    world_size: int
+    """The number of ranks that wrote it."""
+    mathematics: str
+    """The hash of what changes the mathematics in the run configuration."""
+    dataset: str
+    """The fingerprint of the data."""
+    files: dict[str, FileEntry]
+    """Every file but this one, by its path in the checkpoint."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files."""
+        return sum(entry.size for entry in self.files.values())
+
+
+class BadCheckpoint(Exception):
+    """A checkpoint that was seen and is not whole; the message says what is wrong with it."""
+
+
+def mathematics(config: RunConfig) -> str:
+    """The hash of everything in a run configuration that changes the numbers."""
+    named = config.model_dump(
+        mode="json",
+        include={"task", "model", "dataset", "tokenizer", "global_batch_size", "peft", "distributed"},
+    )
+    training = {
+        name: value
+        for name, value in config.training.model_dump(mode="json", exclude_unset=True).items()
+        if not name.startswith(("save_", "logging_", "log_")) and name not in WITHOUT_EFFECT
+    }
+    text = json.dumps({**named, "training": training}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+WITHOUT_EFFECT = frozenset({"disable_tqdm", "dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor"})
+"""Training arguments that change what is seen or how fast, never the numbers."""
+
+
+def hashed(path: Path) -> FileEntry:
+    """The size and hash of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK):
+            digest.update(chunk)
+    return FileEntry(size=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file of a checkpoint but its manifest, in a fixed order."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST)
+
+
+def entries(folder: Path) -> dict[str, FileEntry]:
+    """The files of a folder with their hashes."""
+    return {path.relative_to(folder).as_posix(): hashed(path) for path in files_below(folder)}
+
+
+def seal(folder: Path, manifest: Manifest) -> str:
+    """Write the manifest and return its digest; bringing files to the disk is the durable place's part."""
+    text = json.dumps(manifest.model_dump(mode="json"), sort_keys=True)
+    (folder / MANIFEST).write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """The manifest of a checkpoint and its digest."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        return Manifest.model_validate_json(content), hashlib.sha256(content).hexdigest()
+    except OSError:
+        raise BadCheckpoint("it has no manifest, so it was never complete") from None
+    except ValueError:
+        raise BadCheckpoint("its manifest cannot be read") from None
+
+
+def verified(folder: Path) -> tuple[Manifest, str]:
+    """The manifest of a checkpoint of which every hash was checked, and its digest."""
+    manifest, digest = read_manifest(folder)
+    found = entries(folder)
+    if wrong := first_difference(manifest.files, found):
+        raise BadCheckpoint(wrong)
+    return manifest, digest
+
+
+def first_difference(wanted: Mapping[str, FileEntry], found: Mapping[str, FileEntry]) -> str | None:
+    """What is wrong with the files of a checkpoint, in words."""
+    for name, entry in wanted.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name].size != entry.size:
+            return f"{name} has {found[name].size} bytes instead of {entry.size}"
+        if found[name] != entry:
+            return f"{name} has another hash than it was written with"
+    return None

@@ -1,0 +1,326 @@
+"""The Trainer of transformers, made so that it can be taken away at any step and not notice.
+
+Recovery checkpoints are separate from the user's saves. They are taken after everything that belongs to a step (log,
+evaluation, the user's save), or at the end of an epoch after everything that belongs to that; a stop puts off what
+would take long and the next attempt does it first, with the random state as it was.
+"""
+
+import logging
+import random
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers.trainer_callback import ExportableState
+
+from finetune_trainer.contract.outcome import CheckpointKind
+from finetune_trainer.errors import TrainingFailed
+from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment
+
+log = logging.getLogger(__name__)
+
+
+class EvaluationInterrupted(Exception):
+    """All ranks agreed to stop in the middle of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A checkpoint that was written into staging by every rank."""
+
+    folder: Path
+    step: int
+    kind: CheckpointKind
+
+
+@dataclass(slots=True, kw_only=True)
+class Guard:
+    """What the world asks of a training run and what it is told; the Trainer's only way out."""
+
+    to_stop: Callable[[], bool]
+    """Whether to stop, the same on all ranks."""
+    may_save: Callable[[], bool]
+    """Whether a termination checkpoint still fits."""
+    saved: Callable[[Saved], None]
+    """Takes over a checkpoint written into staging; called on every rank."""
+    stepped: Callable[[int], None]
+    """A step was made."""
+    staging: Path
+    """Where checkpoints are written first."""
+    cadence: Cadence
+    """When one is due."""
+    extras: Callable[[Path], None] = lambda _: None
+    """Adds files to a checkpoint, on rank 0."""
+
+
+class RecoverableTrainer(transformers.Trainer):
+    """A Trainer that writes and resumes exact checkpoints."""
+
+    guard: Guard
+    stopped = False
+    """Whether training ended because it was asked to."""
+
+    _resumed_from: str | None = None
+    _rng_after_due: dict[str, Any] | None = None
+    _at_epoch_end = False
+    _deferred = False
+    _put_off: tuple[Due, ...] = ()
+    _step_seconds = 0.0
+    _stepped_at: float | None = None
+    save_seconds: float | None = None
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train from a restored checkpoint, or from the beginning."""
+        self._resumed_from = str(resume_from_checkpoint) if resume_from_checkpoint else None
+        self.args.logging_nan_inf_filter = False  # A loss that is not a number ends the run instead.
+        self.args.restore_callback_states_from_checkpoint = True  # Early stopping keeps its patience.
+        if self._resumed_from is not None:
+            self.args.eval_on_start = False  # Done by the attempt that started.
+        self.add_callback(_Hooks(self))
+        return super().train(resume_from_checkpoint=self._resumed_from, **kwargs)
+
+    # The loop.
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.control.should_training_stop:
+            return  # Nothing is left to train: finished before, or stopped by what had been put off.
+        super()._run_epoch(*args, **kwargs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One forward and backward; refuses a loss that is not a number."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss).all():
+            step = self.state.global_step + 1
+            raise TrainingFailed(
+                "LossNotFinite",
+                f"The loss of step {step} is not a number. Lower training.learning_rate, check the data of that step, or "
+                "train with bf16 instead of fp16.",
+            )
+        return loss
+
+    def _maybe_log_save_evaluate(self, tr_loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        at_epoch_end, self._at_epoch_end = self._at_epoch_end, False
+        if self.stopped:
+            return
+        if not at_epoch_end:
+            self._note_step()
+        stop = self.guard.to_stop()
+        self._log_then_rest(stop, tr_loss, *args, **kwargs)
+        stop = stop or bool(self._put_off)
+        epoch = args[3] if len(args) > 3 else kwargs["epoch"]
+        last = self.state.epoch is not None and self.state.epoch >= epoch + 1
+        if not at_epoch_end and (last or self.control.should_training_stop):
+            self._deferred = True  # The end of the epoch follows, and belongs to this step.
+            return
+        due = (self._deferred or not at_epoch_end) and self.guard.cadence.is_due(self.state.global_step)
+        self._deferred = False
+        self._save_if(stop=stop, due=due)
+
+    def _log_then_rest(self, stop: bool, tr_loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Do what belongs to this step, and put off what a stop has no time for."""
+        wanted = Due(evaluate=self.control.should_evaluate, save=self.control.should_save)
+        if stop or self._put_off:
+            self._put_off_if_any(wanted)
+        before = self._rng_state() if self.control.should_evaluate else None
+        try:
+            super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
+        except EvaluationInterrupted:
+            self._set_rng_state(before or {})
+            self._put_off_if_any(wanted)
+
+    def _put_off_if_any(self, wanted: Due) -> None:
+        if wanted.evaluate or wanted.save:
+            self._put_off = (*self._put_off, wanted)
+        self.control.should_evaluate = self.control.should_save = False
+
+    def _save_if(self, *, stop: bool, due: bool) -> None:
+        """Write a recovery checkpoint when one is due, and end the loop when asked to."""
+        at_the_end = self.state.global_step >= self.state.max_steps
+        if stop and not (at_the_end and not self._put_off):
+            if not self._largest(float(not self.guard.may_save())):
+                self._save_recovery(CheckpointKind.TERMINATION)
+            self.stopped = True
+            self.control.should_training_stop = True
+        elif due:
+            self._save_recovery(CheckpointKind.PERIODIC)
+
+    def _note_step(self) -> None:
+        now = time.monotonic()
+        if self._stepped_at is not None:
+            took = now - self._stepped_at
+            self._step_seconds = took if self._step_seconds == 0 else 0.9 * self._step_seconds + 0.1 * took
+        self._stepped_at = now
+        self.guard.stepped(self.state.global_step)
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The mean over the last steps."""
+        return self._step_seconds or None
+
+    def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
+        """One batch of an evaluation; between two of them a stop is heard."""
+        result = super().prediction_step(*args, **kwargs)
+        self.guard.stepped(self.state.global_step)
+        if self.is_in_train and not self.stopped and self.guard.to_stop():
+            raise EvaluationInterrupted
+        return result
+
+    # Writing.
+
+    def _save_recovery(self, kind: CheckpointKind) -> None:
+        started = time.monotonic()
+        folder = self.guard.staging / f"checkpoint-{self.state.global_step:08d}"
+        if self.args.local_process_index == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self._barrier()
+        self.store_flos()
+        self.save_model(str(folder), _internal_call=True)
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_scaler(str(folder))
+        self._save_rng_state(str(folder))
+        self._moment().write(folder, self.args.process_index)
+        if self.args.should_save:
+            self._write_state(folder)
+            keep_best(self.state.best_model_checkpoint, folder)
+            self.guard.extras(folder)
+        self._barrier()
+        self.guard.saved(Saved(folder=folder, step=self.state.global_step, kind=kind))
+        self.save_seconds = self._largest(time.monotonic() - started)
+        self.guard.cadence.took(self.state.global_step, self.save_seconds, self._largest(self._step_seconds))
+        self._stepped_at = time.monotonic()
+
+    def _moment(self) -> Moment:
+        return Moment(
+            tr_loss=self._tr_loss.item(),
+            total_loss=self._total_loss_scalar,
+            last_logged=self._globalstep_last_logged,
+            initial_step=self._initial_global_step,
+            initial_tokens=int(self._initial_num_input_tokens_seen),
+            due=self._put_off,
+            has_ended=bool(self.control.should_training_stop),
+        )
+
+    def _write_state(self, folder: Path) -> None:
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                self.state.stateful_callbacks[callback.__class__.__name__] = callback.state()
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        # The pickled arguments hold tokens in clear, and nothing that resumes needs them.
+        with suppress(FileNotFoundError):
+            (Path(output_dir or self.args.output_dir) / "training_args.bin").unlink()
+
+    def _barrier(self) -> None:
+        if self.args.world_size > 1:
+            torch.distributed.barrier()
+
+    def _largest(self, value: float) -> float:
+        """The largest of all ranks' values: what depends on a clock must come out the same everywhere."""
+        if self.args.world_size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.args.device)
+        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+        return shared.item()
+
+    # Resuming.
+
+    def take_up(self) -> None:
+        """Take up the accumulators of the checkpoint and do what its stop had put off; at the beginning of the loop."""
+        if self._resumed_from is None:
+            return
+        folder = Path(self._resumed_from)
+        self.guard.cadence.restart(self.state.global_step)
+        now = moment(folder, self.args.process_index)
+        if now is None:
+            return  # Another number of ranks, allowed by checkpoint.allowChange.
+        self._tr_loss += now.tr_loss
+        self._total_loss_scalar = now.total_loss
+        self._globalstep_last_logged = now.last_logged
+        self._initial_global_step = now.initial_step
+        self._initial_num_input_tokens_seen = now.initial_tokens
+        if now.has_ended or self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        if now.due:
+            self._load_rng_state(str(folder))
+            self._catch_up(now.due)
+            self._rng_after_due = self._rng_state()
+
+    def _catch_up(self, due: tuple[Due, ...]) -> None:
+        for position, one in enumerate(due):
+            self.control.should_log = False
+            self.control.should_evaluate, self.control.should_save = one.evaluate, one.save
+            before = self._rng_state()
+            try:
+                super()._maybe_log_save_evaluate(self._tr_loss, None, self.model_wrapped, None, 0.0, None, time.time())
+            except EvaluationInterrupted:
+                self._set_rng_state(before)
+                self._put_off = due[position:]
+                self._save_if(stop=True, due=False)
+                return
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._rng_after_due is not None:
+            self._set_rng_state(self._rng_after_due)
+        else:
+            super()._load_rng_state(checkpoint)
+
+    def _rng_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "python": random.getstate(),
+            "numpy": np.random.get_state(),  # noqa: NPY002 - The global state is what libraries draw from.
+            "cpu": torch.get_rng_state(),
+        }
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        return state
+
+    def _set_rng_state(self, state: Mapping[str, Any]) -> None:
+        random.setstate(state["python"])
+        np.random.set_state(state["numpy"])  # noqa: NPY002 - As above.
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state:
+            torch.cuda.set_rng_state_all(state["cuda"])
+
+    # What is in effect.
+
+    def strategy(self) -> str:
+        """The strategy that the wrapped model shows, in words; refuses one that is not the one asked for."""
+        world = self.args.world_size
+        if self.is_deepspeed_enabled:
+            stage = self.model_wrapped.zero_optimization_stage()
+            wanted = self.accelerator.state.deepspeed_plugin.zero_stage
+            if stage != wanted:
+                raise TrainingFailed("StrategyNotInEffect", f"ZeRO stage {wanted} was asked for, {stage} is in effect.")
+            return f"zero-{stage} x {world}"
+        if world == 1:
+            return "single process"
+        if not isinstance(self.model_wrapped, torch.nn.parallel.DistributedDataParallel):
+            raise TrainingFailed(
+                "StrategyNotInEffect", "Several processes train, but their gradients would not be averaged."
+            )
+        return f"ddp x {world}"
+
+
+class _Hooks(transformers.TrainerCallback):
+    """Where the loop lets us in."""
+
+    def __init__(self, trainer: RecoverableTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, *_args: Any, **_kwargs: Any) -> None:
+        """The accumulators were just reset: take up those of the checkpoint."""
+        self._trainer.take_up()
+
+    def on_epoch_end(self, *_args: Any, **_kwargs: Any) -> None:
+        """The next round of log, evaluation and save belongs to the epoch."""
+        self._trainer._at_epoch_end = True  # noqa: SLF001 - This class is the Trainer's own hand.
