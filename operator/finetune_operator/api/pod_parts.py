@@ -80,7 +80,7 @@ class EnvVar(Model):
 
     name: str = Field(min_length=1, max_length=256)
     """The variable's name."""
-    value: str | None = None
+    value: str | None = Field(default=None, max_length=32768)
     """The variable's value."""
     value_from: EnvVarSource | None = None
     """Where the value comes from, instead of value."""
@@ -93,6 +93,28 @@ class ClaimSource(Model):
     """The claim's name."""
     read_only: bool | None = None
     """Whether it is mounted read-only."""
+
+
+class ProjectedSource(Model):
+    """One source of a projected volume."""
+
+    config_map: dict[str, Any] | None = None
+    """A ConfigMap, as in a pod."""
+    secret: dict[str, Any] | None = None
+    """A Secret, as in a pod."""
+    downward_api: dict[str, Any] | None = Field(default=None, alias="downwardAPI")
+    """Fields of the pod, as in a pod."""
+    service_account_token: dict[str, Any] | None = None
+    """Refused: a trainer has no access to the cluster's API."""
+
+
+class Projected(Model):
+    """Several sources in one folder."""
+
+    sources: tuple[ProjectedSource, ...] = Field(default=(), max_length=16)
+    """The sources."""
+    default_mode: int | None = Field(default=None, ge=0, le=511)
+    """The permissions of files, as a decimal number."""
 
 
 class Volume(Model):
@@ -108,8 +130,8 @@ class Volume(Model):
     """A Secret, as in a pod."""
     empty_dir: dict[str, Any] | None = None
     """A scratch directory, as in a pod."""
-    projected: dict[str, Any] | None = None
-    """Several sources in one folder, as in a pod."""
+    projected: Projected | None = None
+    """Several sources in one folder."""
     csi: dict[str, Any] | None = None
     """An inline CSI volume, as in a pod."""
     ephemeral: dict[str, Any] | None = None

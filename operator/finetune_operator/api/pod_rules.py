@@ -6,10 +6,12 @@ from finetune_operator import names
 from finetune_operator.api.rule import Rule, refused
 
 OUR_PATHS = (environment.CONFIG_DIR, environment.DEFAULT_WORK_DIR, environment.DEFAULT_CHECKPOINT_DIR)
+SCRATCH = "/tmp"  # noqa: S108 (the pod's own)
 NODE_PATHS = ("/dev", "/proc", "/sys")
+OUR_VOLUMES = ("config", "work", "tmp", "shm", "checkpoints")
 SOURCES = ("persistentVolumeClaim", "configMap", "secret", "emptyDir", "projected", "csi", "ephemeral", "image")
 COUNTED = ", ".join(f"has(self.{source})" for source in SOURCES)
-TAKEN = ", ".join(f"'{path}'" for path in ("/", *OUR_PATHS, *NODE_PATHS))
+TAKEN = ", ".join(f"'{path}'" for path in ("/", SCRATCH, *OUR_PATHS, *NODE_PATHS))
 INSIDE = " || ".join(f"self.startsWith('{path}/')" for path in (*OUR_PATHS, *NODE_PATHS))
 
 ENV = (
@@ -49,6 +51,11 @@ VOLUMES = (
     refused(
         "spec.podTemplate.volumes[]", "hostPath", "A job has no right to the node's files; use a persistentVolumeClaim."
     ),
+    refused(
+        "spec.podTemplate.volumes[].projected.sources[]",
+        "serviceAccountToken",
+        "A trainer has no access to the cluster's API; leave it out.",
+    ),
     Rule(
         at="spec.podTemplate.volumes[]",
         rule=f"has(self.hostPath) || [{COUNTED}].filter(set, set).size() == 1",
@@ -56,8 +63,8 @@ VOLUMES = (
     ),
     Rule(
         at="spec.podTemplate.volumes[].name",
-        rule="!self.startsWith('finetune-')",
-        message="Names of volumes that begin with finetune- are the operator's; choose another.",
+        rule=f"!(self in [{', '.join(repr(name) for name in OUR_VOLUMES)}])",
+        message=f"The volumes {', '.join(OUR_VOLUMES)} are the operator's; choose another name.",
     ),
     Rule(
         at="spec.podTemplate.volumeMounts[].mountPath",
@@ -67,7 +74,7 @@ VOLUMES = (
     Rule(
         at="spec.podTemplate.volumeMounts[].mountPath",
         rule=f"!(self in [{TAKEN}]) && !({INSIDE})",
-        message=f"Choose another path: /, {', '.join((*OUR_PATHS, *NODE_PATHS))} are the operator's or the node's.",
+        message=f"Choose another path: /, {', '.join((SCRATCH, *OUR_PATHS, *NODE_PATHS))} are the operator's or the node's.",
     ),
     Rule(
         at="spec.podTemplate",

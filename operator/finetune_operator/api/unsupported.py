@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from finetune_operator.api.admission import Violation
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
@@ -20,14 +21,6 @@ class Feature:
     """What does not work yet, then the next step."""
     is_asked_for: Callable[[FineTuneJobSpec], bool]
     """Whether a job asks for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A field and the sentence about it."""
-
-    field: str
-    message: str
 
 
 def is_elsewhere(uri: str | None) -> bool:

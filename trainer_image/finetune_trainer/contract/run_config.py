@@ -59,7 +59,7 @@ class TokenizerSource(Model):
     """The overlap in tokens of the pieces of a long text."""
     pad_token: str | None = None
     """The padding token, for tokenizers that have none; the end-of-sequence token when absent."""
-    chat_template: str | None = None
+    chat_template: str | None = Field(default=None, max_length=65536)
     """A Jinja chat template, for tokenizers that have none."""
     packing: bool = False
     """Whether several short examples share one sequence (text-generation)."""
@@ -83,7 +83,7 @@ class Columns(Model):
     answers: str | None = None
     """The answers with their positions."""
     source: str | None = None
-    """The text to summarise or translate."""
+    """The text to summarize or translate."""
     target: str | None = None
     """The summary or translation."""
     messages: str | None = None
@@ -135,7 +135,7 @@ class DatasetSource(Model):
     """Which columns play which part."""
     splits: Splits = Splits()
     """Which splits play which part."""
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = Field(default=(), max_length=4096)
     """The label names in order, where the data set does not say."""
     max_samples: MaxSamples = MaxSamples()
     """How many examples are used."""
@@ -301,16 +301,19 @@ class WandbSettings(Model):
     """The kind of work, for example train."""
     tags: tuple[str, ...] = ()
     """The run's tags."""
-    notes: str | None = None
+    notes: str | None = Field(default=None, max_length=16384)
     """What is special about the run."""
     base_url: str | None = None
     """The address of a self-hosted server."""
     mode: WandbMode | None = None
     """Whether the run is sent: online, offline or disabled."""
     log_model: Literal["checkpoint", "end", "false"] | None = None
-    """What goes to the model artifact: every save, the final model, or neither; WANDB_LOG_MODEL, else end."""
+    """What goes to the model artifact: every save, the final model, or neither ("false", with quotes).
+
+    WANDB_LOG_MODEL, else end, when absent.
+    """
     watch: Literal["gradients", "parameters", "all", "false"] | None = None
-    """Which histograms are logged; WANDB_WATCH, else false."""
+    """Which histograms are logged ("false" with quotes); WANDB_WATCH, else false, when absent."""
 
 
 class HubSettings(Model):
