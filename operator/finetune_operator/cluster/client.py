@@ -63,6 +63,21 @@ class ApiServer:
         """End all connections."""
         await self._api.close()
 
+    async def credentials(self) -> dict[str, Any]:
+        """Server and credentials, by the names of `kopf.ConnectionInfo`: one login for both."""
+        known, settings = self._configuration, await self._configuration.auth_settings()
+        scheme, _, secret = settings.get("BearerToken", {}).get("value", "").partition(" ")
+        return {
+            "server": known.host,
+            "ca_path": known.ssl_ca_cert,
+            "ca_data": known.ca_cert_data,
+            "insecure": not known.verify_ssl,
+            "certificate_path": known.cert_file,
+            "private_key_path": known.key_file,
+            "scheme": scheme.capitalize() or None,
+            "token": secret or None,
+        }
+
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """The object, None when there is none."""
         try:

@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from finetune_trainer.contract.environment import DEFAULT_PROGRESS_PORT
 
@@ -42,6 +43,10 @@ logger = logging.getLogger(__name__)
 LOOKS_PER_PASS = 6
 """A pass that wants to look again more often than this is put off: something keeps changing under it."""
 NAME_FREE_SECONDS = 1.0
+SILENT_SECONDS = 300.0
+"""A watch that is well brings a bookmark every minute."""
+STUCK_SECONDS = 300.0
+"""No pass and no request of one takes this long."""
 
 Decide = Callable[[Observed, Config], Decision]
 
@@ -67,7 +72,7 @@ class Silent:
         """Note nothing."""
 
 
-class EngineMeter(Meter):
+class EngineMeter(Meter, Protocol):
     """Who wants to know how the engine does."""
 
     def pass_done(self, seconds: float, *, failed: bool) -> None:
@@ -77,7 +82,7 @@ class EngineMeter(Meter):
 class Engine:
     """One operator's work in one namespace, or in all.
 
-    `watches_jobs` is false where somebody else tells of the jobs, by `job_seen` and `job_gone` after `prime`.
+    `watches_jobs` is false where somebody else tells of the jobs, by `job_told`, after `prime`.
     """
 
     def __init__(
@@ -115,14 +120,28 @@ class Engine:
         self._findings: dict[Key, Findings] = {}
         self._progress: ProgressReader | None = None
         self.swept_at = self._clock.monotonic()
+        self._is_running = False
 
-    def job_seen(self, manifest: Manifest) -> None:
-        """Take in a job that is there, or has changed."""
-        self.jobs.apply(Change(ChangeType.MODIFIED, manifest))
+    def job_told(self, change: str | None, manifest: Manifest) -> None:
+        """Take in what a watch says of a job; a watch that lists first says None for what is there."""
+        self.jobs.apply(Change(ChangeType(change or ChangeType.ADDED), manifest))
 
-    def job_gone(self, manifest: Manifest) -> None:
-        """Take in that a job was deleted."""
-        self.jobs.apply(Change(ChangeType.DELETED, manifest))
+    def phases(self) -> tuple[str, ...]:
+        """The phase of every job."""
+        return tuple((job.get("status") or {}).get("phase", "Pending") for job in self.jobs.all())
+
+    def ailment(self) -> str | None:
+        """What is wrong with the engine, in a sentence; None while it stands by or is well."""
+        if not self._is_running:
+            return None
+        if (silent := self.pod_informer.silent_seconds) > SILENT_SECONDS:
+            return f"The API server has said nothing about pods for {silent:.0f} s."
+        if (stuck := self.queue.oldest_seconds) > STUCK_SECONDS:
+            return f"A job has waited {stuck:.0f} s for the end of its pass."
+        unswept = self._clock.monotonic() - self.swept_at
+        if not self._watches_jobs and unswept > 3 * self._tuning.sweep_seconds:
+            return f"The jobs have not been listed for {unswept:.0f} s."
+        return None
 
     async def prime(self) -> None:
         """List all jobs: no pass begins before they and their pods are known."""
@@ -135,6 +154,9 @@ class Engine:
         http = HttpAsk() if self._ask is None else None
         ask: Ask = http if http is not None else self._ask  # type: ignore[assignment]  # One of the two is there.
         self._progress = ProgressReader(self._clock, ask, self.queue.add, self._tuning.pace)
+        self.swept_at = self._clock.monotonic()
+        self.pod_informer.heard()
+        self._is_running = True
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.pod_informer.run())

@@ -166,23 +166,24 @@ class Informer(Generic[EntryT]):
     async def _list_and_watch(self) -> None:
         listing = await self._cluster.list(self._selection)
         self._store.replace(listing)
-        self._heard()
+        self.heard()
         self.synced.set()
         version = listing.resource_version
         while True:
             try:
                 async for change in self._cluster.watch(self._selection, version):
                     self._store.apply(change)
-                    self._heard()
+                    self.heard()
                     version = change.object["metadata"]["resourceVersion"]
-                self._heard()
+                self.heard()
             except Expired:
                 raise
             except ClusterError as failure:
                 # A cut watch goes on from where it was and loses nothing.
                 await self._pause(failure)
 
-    def _heard(self) -> None:
+    def heard(self) -> None:
+        """Note that the API server has spoken."""
         self._heard_at = self._clock.monotonic()
         self._failures = 0
 

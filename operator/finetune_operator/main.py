@@ -1,0 +1,154 @@
+"""The composition root: settings from the environment, the election, then Kopf and the engine until one of them ends.
+
+Crash-only: whatever goes wrong ends the process, and the next one begins from what the cluster says.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from finetune_operator import handlers, logs, names, probes
+from finetune_operator.cluster.client import ApiServer, api_server
+from finetune_operator.cluster.clock import SystemClock
+from finetune_operator.cluster.engine import Engine
+from finetune_operator.cluster.lease import Election, LeaseLost
+from finetune_operator.config import Config
+from finetune_operator.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+LOST = 70
+"""The exit code of a leader that is none any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the installation decides about the process."""
+
+    config: Config
+    namespace: str | None
+    """The one namespace that is watched; all when absent."""
+    lease_namespace: str
+    lease_name: str
+    identity: str
+    http_port: int
+    log_level: str
+    kubeconfig: str | None = None
+
+
+def settings(arguments: list[str], environment: Mapping[str, str]) -> Settings:
+    """The settings, from the command line and the environment."""
+    parser = argparse.ArgumentParser(prog="finetune_operator", description="The operator of FineTuneJobs.")
+    parser.add_argument("--namespace", default=environment.get("FINETUNE_NAMESPACE"), help="Watch this one alone.")
+    parser.add_argument("--kubeconfig", help="Log in with this file.")
+    given = parser.parse_args(arguments)
+    namespace: str | None = given.namespace or None
+    pod = environment.get("POD_NAME", "local")
+    return Settings(
+        config=Config(
+            trainer_image=environment["FINETUNE_TRAINER_IMAGE"],
+            hub_endpoint=environment.get("FINETUNE_HUB_ENDPOINT") or None,
+            wandb_base_url=environment.get("FINETUNE_WANDB_BASE_URL") or None,
+        ),
+        namespace=namespace,
+        lease_namespace=environment.get("POD_NAMESPACE") or namespace or "default",
+        lease_name=environment.get("FINETUNE_LEASE_NAME", names.MANAGED_BY),
+        # A restarted container has its pod's name and is another process all the same.
+        identity=f"{pod}_{uuid.uuid4()}",
+        http_port=int(environment.get("FINETUNE_HTTP_PORT", "8080")),
+        log_level=environment.get("FINETUNE_LOG_LEVEL", "info"),
+        kubeconfig=given.kubeconfig,
+    )
+
+
+async def operate(chosen: Settings) -> int:
+    """Stand by, lead, work; the exit code."""
+    server, metrics = await api_server(chosen.kubeconfig), Metrics()
+    clock = SystemClock()
+    election = Election(
+        server, clock, namespace=chosen.lease_namespace, name=chosen.lease_name, identity=chosen.identity
+    )
+    engine = Engine(
+        server,
+        chosen.config,
+        namespace=chosen.namespace,
+        watches_jobs=False,
+        meter=metrics,
+        instance=chosen.identity,
+    )
+    metrics.watch(engine.phases, lambda: len(engine.queue))
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    answers = probes.application(health=engine.ailment, readiness=lambda: None, metrics=metrics.exposition)
+    async with probes.served(answers, chosen.http_port):
+        if not await won(election, stop):
+            return 0
+        metrics.leads()
+        try:
+            return await led(chosen, server, engine, election)
+        finally:
+            await election.release()
+            await server.close()
+
+
+async def won(election: Election, stop: asyncio.Event) -> bool:
+    """Whether this process leads; false when it was asked to stop while it stood by."""
+    win, stopped = asyncio.ensure_future(election.win()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({win, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (win, stopped):
+        task.cancel()
+    return win.done() and not win.cancelled() and not stop.is_set()
+
+
+async def led(chosen: Settings, server: ApiServer, engine: Engine, election: Election) -> int:
+    """Work until a signal, or until something ends that should not; the exit code."""
+    stop = asyncio.Event()
+    # Started before Kopf, which ends every task that was started after it.
+    held = asyncio.create_task(fenced(election.hold()))
+    work = asyncio.create_task(engine.run())
+    shell = asyncio.create_task(
+        kopf.operator(
+            registry=handlers.registry(engine, server),
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=chosen.namespace is None,
+            namespaces=[chosen.namespace] if chosen.namespace else (),
+            stop_flag=stop,
+        )
+    )
+    ended, _ = await asyncio.wait({held, work, shell}, return_when=asyncio.FIRST_COMPLETED)
+    is_asked = shell in ended and shell.exception() is None
+    for task in ended - {shell} if is_asked else ended:
+        logger.error("The operator ends: %r", task.exception())
+    stop.set()
+    work.cancel()
+    held.cancel()
+    await asyncio.wait({work, held, shell}, timeout=5)
+    return 0 if is_asked else 1
+
+
+async def fenced(holding: Coroutine[Any, Any, None]) -> None:
+    """Hold the lease; when it is lost, not another byte is written."""
+    try:
+        await holding
+    except LeaseLost as lost:
+        logger.critical("The process ends at once: %s", lost)
+        logging.shutdown()
+        os._exit(LOST)
+
+
+def main() -> None:
+    """Run the operator."""
+    chosen = settings(sys.argv[1:], os.environ)
+    logs.configure(chosen.log_level)
+    sys.exit(asyncio.run(operate(chosen)))
