@@ -79,7 +79,7 @@ def _written(turn: Turn, verdict: Verdict, ended_at: datetime | None) -> FineTun
         reason=verdict.reason,
         message=verdict.message,
         node=verdict.node,
-        exit_code=verdict.exit_code,
+        exit_code=verdict.exit_code if verdict.exit_code is not None else _exit_code(turn.gang, verdict),
         from_step=status.resume.from_step if status.resume else None,
         to_step=_last_step(status, known),
         started_at=status.attempt_started_at,
@@ -88,6 +88,12 @@ def _written(turn: Turn, verdict: Verdict, ended_at: datetime | None) -> FineTun
     )
     older = status.last_attempts[1:] if known else status.last_attempts
     return status.model_copy(update={"last_attempts": (entry, *older)[:REMEMBERED]})
+
+
+def _exit_code(gang: Gang, verdict: Verdict) -> int | None:
+    """The exit code of a pod that was still running when its end was first written down."""
+    codes = (pod.terminated.exit_code for pod in gang.ended if pod.node == verdict.node and pod.terminated)
+    return next(codes, None)
 
 
 def _last_step(status: FineTuneJobStatus, known: AttemptStatus | None) -> int:

@@ -48,10 +48,8 @@ def restarted_at(status: FineTuneJobStatus) -> ResumeStatus:
 
 
 def is_only_progress(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
-    """Whether nothing but the progress differs; the first checkpoint is more than progress."""
+    """Whether nothing but the progress differs; a new checkpoint is more than progress."""
     moving = {"progress": None, "goodput": None}
-    if old.checkpoint is not None and new.checkpoint is not None:
-        moving["checkpoint"] = None
     return old.model_copy(update=moving) == new.model_copy(update=moving)
 
 

@@ -51,7 +51,7 @@ def counted(status: FineTuneJobStatus, cause: Cause) -> FineTuneJobStatus:
 
 def _one_more(restarts: Restarts, cause: Cause) -> Restarts:
     name = _COUNTERS[cause]
-    return restarts.model_copy(update={name: getattr(restarts, name) + 1})
+    return restarts.model_copy(update={name: getattr(restarts, name) + 1, "total": restarts.total + 1})
 
 
 def pause(status: FineTuneJobStatus, policy: Restart, cause: Cause) -> timedelta:
