@@ -263,6 +263,8 @@ class Attempt:
         assert self.trainer is not None
         final = self.here.output_dir / "final"
         self.trainer.save_model(str(final))
+        if self.gang.is_first:
+            self.trainer.state.save_to_json(str(self.here.output_dir / "trainer_state.json"))
         if self.uploader is not None:
             self.uploader.drain(FINAL_PATIENCE)
             self.uploader.close()

@@ -1,8 +1,7 @@
 """How the ranks of one node are started: one python, or torchrun, and the environment they need. Stdlib only."""
 
 import socket
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune_trainer.contract.environment import RENDEZVOUS_PORT
@@ -13,14 +12,14 @@ RANK_MODULE = "finetune_trainer.rank"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 
 
-def rank_command(config: RunConfig, config_path: Path, here: Surroundings) -> list[str]:
-    """The command of a node's ranks."""
+def rank_command(config: RunConfig, config_path: Path, here: Surroundings, python: Sequence[str]) -> list[str]:
+    """The command of a node's ranks, for a Python interpreter."""
     compute = config.compute
     if compute.nodes * compute.processes_per_node == 1:
-        return [sys.executable, "-m", RANK_MODULE, str(config_path)]
+        return [*python, "-m", RANK_MODULE, str(config_path)]
     host, port = meeting_point(here)
     return [
-        *(sys.executable, "-m", "torch.distributed.run"),
+        *(*python, "-m", "torch.distributed.run"),
         *("--nnodes", str(compute.nodes), "--nproc-per-node", str(compute.processes_per_node)),
         *("--node-rank", str(here.node_rank), "--rdzv-backend", "static"),
         *("--master-addr", host, "--master-port", str(port)),

@@ -38,6 +38,8 @@ class Supervisor:
     config: RunConfig
     config_path: Path
     here: Surroundings
+    python: tuple[str, ...] = (sys.executable,)
+    """The interpreter of the ranks."""
     _asked_at: float | None = None
     _told: set[int] = field(default_factory=set)
     _hung: str | None = None
@@ -75,7 +77,7 @@ class Supervisor:
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            rank_command(self.config, self.config_path, self.here),
+            rank_command(self.config, self.config_path, self.here, self.python),
             env={**os.environ, **rank_environment(self.config, self.here, os.environ)},
             start_new_session=True,
         )

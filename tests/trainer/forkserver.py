@@ -1,0 +1,116 @@
+"""Starts Python programs from a process that has imported torch already: a second instead of ten.
+
+Run as `forkserver.py SOCKET` it serves; run as `forkserver.py SOCKET -m module args...` it stands in for `python`.
+The program's process is a child of the server; the stand-in passes signals on and ends as the program ends.
+"""
+
+import array
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from pathlib import Path
+
+HEADER = 8
+
+
+def serve(path: str) -> None:
+    """Import what is slow, then fork for every request until the socket's file is gone."""
+    import accelerate  # noqa: F401 - For its import alone, as the following.
+    import datasets  # noqa: F401
+    import torch.distributed.run  # noqa: F401
+    import transformers.models.bert.modeling_bert
+    import transformers.trainer
+    import wandb  # noqa: F401
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path + ".new")
+    listener.listen(64)
+    Path(path + ".new").rename(path)
+    listener.settimeout(1)
+    children: dict[int, socket.socket] = {}
+    while Path(path).exists():
+        reap(children)
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
+        listener.settimeout(0.05)
+        if (pid := os.fork()) == 0:
+            listener.close()
+            become(connection)
+        children[pid] = connection
+
+
+def reap(children: dict[int, socket.socket]) -> None:
+    """Tell the stand-ins of ended programs how they ended."""
+    for pid in tuple(children):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            connection = children.pop(pid)
+            try:
+                connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+            except OSError:
+                pass  # The stand-in was killed.
+            connection.close()
+
+
+def become(connection: socket.socket) -> None:
+    """Be the program that was asked for, in this forked process."""
+    connection.setblocking(True)
+    descriptors = array.array("i")
+    length, ancillary, _, _ = connection.recvmsg(HEADER, socket.CMSG_SPACE(3 * descriptors.itemsize))
+    descriptors.frombytes(ancillary[0][2])
+    size, content = int(length), b""
+    while len(content) < size:
+        content += connection.recv(size - len(content))
+    request = json.loads(content)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    os.setpgid(0, 0)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    connection.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    arguments = [one for one in request["argv"] if one != "-u"]
+    sys.argv = [arguments[1], *arguments[2:]]
+    code = 0
+    try:
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - As an interpreter does.
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def stand_in(path: str, arguments: list[str]) -> int:
+    """Have the server start the program, and end as it does."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    body = json.dumps({"argv": arguments, "env": dict(os.environ), "cwd": os.getcwd()}).encode()  # noqa: PTH109
+    descriptors = array.array("i", [0, 1, 2])
+    connection.sendmsg([f"{len(body):{HEADER}}".encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+    connection.sendall(body)
+    answers = connection.makefile()
+    pid = json.loads(answers.readline())["pid"]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: os.kill(pid, received))
+    code = json.loads(answers.readline() or '{"code": 1}')["code"]
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+        os.kill(os.getpid(), -code)
+    return int(code)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 2:
+        serve(sys.argv[1])
+    else:
+        sys.exit(stand_in(sys.argv[1], sys.argv[2:]))

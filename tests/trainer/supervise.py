@@ -1,0 +1,17 @@
+"""`supervise.py SOCKET run.json`: the supervisor, whose ranks come from a forkserver."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.supervisor import Supervisor
+from finetune_trainer.surroundings import surroundings
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    stand_in = Path(sys.argv[1] + ".python")
+    os.environ["PYTHON_EXEC"] = str(stand_in)  # torchrun starts its ranks with it.
+    config = RunConfig.model_validate_json(Path(sys.argv[2]).read_text())
+    sys.exit(Supervisor(config, Path(sys.argv[2]), surroundings(), python=(str(stand_in),)).run())
