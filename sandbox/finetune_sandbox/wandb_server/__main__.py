@@ -6,10 +6,9 @@ import logging
 import sys
 from pathlib import Path
 
-from aiohttp import web
-
+from finetune_sandbox.loopback import serve_until_signal
 from finetune_sandbox.wandb_server.faults import Faults
-from finetune_sandbox.wandb_server.server import Settings, Surface, opened
+from finetune_sandbox.wandb_server.server import Settings, Surface
 
 
 def main() -> None:
@@ -28,25 +27,8 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings(entity=given.entity, keys=tuple(given.key), heartbeat_timeout=given.heartbeat_timeout)
-    asyncio.run(_serve(given.state, given.host, given.port, settings))
-
-
-async def _serve(state: Path, host: str, port: int, settings: Settings) -> None:
-    store = opened(state)
-    runner = web.AppRunner(
-        Surface(store, settings, Faults()).application(), handle_signals=True, access_log=None, shutdown_timeout=0
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        sys.stdout.write(f"http://{host}:{runner.addresses[0][1]}\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
-    except web.GracefulExit:
-        pass
-    finally:
-        await runner.cleanup()
-        store.close()
+    surface = Surface(given.state, settings, Faults())
+    asyncio.run(serve_until_signal(surface.application(), host=given.host, port=given.port))
 
 
 main()

@@ -1,20 +1,13 @@
 """The server inside another process, on a thread of its own: for tests and for `finetune run`."""
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-from aiohttp import web
-
+from finetune_sandbox.loopback import Loopback
 from finetune_sandbox.wandb_server.faults import Fault, Faults
 from finetune_sandbox.wandb_server.records import ArtifactRecord, Records, RunRecord
-from finetune_sandbox.wandb_server.server import Settings, Surface, opened
-from finetune_sandbox.wandb_server.store import Store
-
-T = TypeVar("T")
+from finetune_sandbox.wandb_server.server import Settings, Surface
 
 API_KEY = "sandbox" * 6
 """A key that every server without a list of keys accepts."""
@@ -27,32 +20,29 @@ class WandbServer:
         self, folder: Path, *, host: str = "127.0.0.1", port: int = 0, settings: Settings | None = None
     ) -> None:
         self.folder = folder
-        self.port = port
-        self._host = host
         self._settings = settings or Settings()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="wandb-server", daemon=True)
-        self._runner: web.AppRunner | None = None
-        self._store: Store | None = None
         self._faults = Faults()
+        surface = Surface(folder, self._settings, self._faults)
+        self._loopback = Loopback(surface.application, host=host, port=port)
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self.resume()
+        self._loopback.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.pause()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._loopback.stop()
 
     @property
     def url(self) -> str:
         """What `WANDB_BASE_URL` must be."""
-        return f"http://{self._host}:{self.port}"
+        return self._loopback.url
+
+    @property
+    def port(self) -> int:
+        """Where it listens; the same after a pause."""
+        return self._loopback.port
 
     def environment(self) -> dict[str, str]:
         """What an unmodified client needs to find the server."""
@@ -60,11 +50,11 @@ class WandbServer:
 
     def pause(self) -> None:
         """Go away: connections are cut, new ones refused."""
-        self._call(self._close)
+        self._loopback.close()
 
     def resume(self) -> None:
         """Come back at the same address."""
-        self._call(self._open)
+        self._loopback.open()
 
     def fail(self, fault: Fault) -> None:
         """Let trouble begin."""
@@ -72,7 +62,7 @@ class WandbServer:
         async def added() -> None:
             self._faults.add(fault)
 
-        self._call(added)
+        self._loopback.call(added())
 
     def heal(self) -> None:
         """End all trouble."""
@@ -80,7 +70,7 @@ class WandbServer:
         async def cleared() -> None:
             self._faults.clear()
 
-        self._call(cleared)
+        self._loopback.call(cleared())
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -89,7 +79,7 @@ class WandbServer:
         async def copied() -> tuple[str, ...]:
             return tuple(self._faults.seen)
 
-        return self._call(copied)
+        return self._loopback.call(copied())
 
     @property
     def records(self) -> Records:
@@ -107,24 +97,3 @@ class WandbServer:
     def artifacts(self, collection: str) -> tuple[ArtifactRecord, ...]:
         """The versions in a collection, oldest first; pending ones last."""
         return self.records.artifacts(collection)
-
-    def _call(self, act: Callable[[], Awaitable[T]]) -> T:
-        async def called() -> T:
-            return await act()
-
-        return asyncio.run_coroutine_threadsafe(called(), self._loop).result(timeout=30)
-
-    async def _open(self) -> None:
-        self._store = opened(self.folder)
-        app = Surface(self._store, self._settings, self._faults).application()
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _close(self) -> None:
-        if self._runner and self._store:
-            await self._runner.cleanup()
-            self._store.close()
-        self._runner = self._store = None

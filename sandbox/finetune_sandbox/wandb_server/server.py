@@ -5,7 +5,7 @@ import binascii
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,14 +43,15 @@ class Settings:
 class Surface:
     """Routes requests to the store."""
 
-    def __init__(self, store: Store, settings: Settings, faults: Faults) -> None:
-        self._store = store
+    def __init__(self, folder: Path, settings: Settings, faults: Faults) -> None:
+        self._folder = folder
         self._settings = settings
         self._faults = faults
 
     def application(self) -> web.Application:
         """The server as an aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app.cleanup_ctx.append(self._opened)
         app.router.add_post("/graphql", self._graphql)
         app.router.add_post("/files/{entity}/{project}/{run}/file_stream", self._file_stream)
         app.router.add_put("/storage/{key}", self._put)
@@ -60,6 +61,14 @@ class Surface:
         app.router.add_delete("/admin/faults", self._clear_faults)
         app.router.add_get("/admin/requests", self._requests)
         return app
+
+    async def _opened(self, _: web.Application) -> AsyncIterator[None]:
+        """The store while the server runs, without the half-done uploads of one that was killed."""
+        self._store = Store(self._folder)
+        for part in (self._folder / "blobs").glob(".*"):
+            part.unlink()
+        yield
+        self._store.close()
 
     def _authorize(self, request: web.Request) -> None:
         key = _key(request.headers.get("Authorization", ""))
@@ -125,14 +134,6 @@ class Surface:
 
     async def _requests(self, _: web.Request) -> web.StreamResponse:
         return web.json_response(list(self._faults.seen))
-
-
-def opened(folder: Path) -> Store:
-    """The store in a folder, without the half-done uploads of a server that was killed."""
-    store = Store(folder)
-    for part in (folder / "blobs").glob(".*"):
-        part.unlink()
-    return store
 
 
 @web.middleware

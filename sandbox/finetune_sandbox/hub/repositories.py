@@ -1,0 +1,82 @@
+"""Repositories in a folder: `models/OWNER/NAME/BRANCH/...` and `datasets/OWNER/NAME/BRANCH/...`.
+
+A branch's commit is the hash of its content: the same files have the same commit everywhere.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finetune_sandbox.hub import models, rows
+
+KINDS = ("models", "datasets")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One repository at one commit."""
+
+    id: str
+    folder: Path
+    commit: str
+    files: Mapping[str, str]
+    """The git blob hash by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repositories:
+    """What the hub has, read from disk."""
+
+    root: Path
+    _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
+
+    def has(self, kind: str, name: str) -> bool:
+        """Whether there is such a repository."""
+        return (self.root / kind / name).is_dir() and name.count("/") == 1
+
+    def snapshot(self, kind: str, name: str, revision: str) -> Snapshot | None:
+        """The repository at a branch or commit."""
+        branches = sorted(each for each in (self.root / kind / name).iterdir() if each.is_dir())
+        for each in branches:
+            found = self._snapshot(name, each)
+            if revision in {each.name, found.commit}:
+                return found
+        return None
+
+    def _snapshot(self, name: str, folder: Path) -> Snapshot:
+        paths = sorted(each for each in folder.rglob("*") if each.is_file())
+        files = {each.relative_to(folder).as_posix(): self._hash(each) for each in paths}
+        told = "".join(f"{path}\0{digest}\n" for path, digest in files.items())
+        commit = hashlib.sha1(told.encode(), usedforsecurity=False).hexdigest()
+        return Snapshot(id=name, folder=folder, commit=commit, files=files)
+
+    def _hash(self, path: Path) -> str:
+        state = path.stat()
+        key = (str(path), state.st_mtime_ns, state.st_size)
+        if key not in self._hashes:
+            content = path.read_bytes()
+            head = f"blob {len(content)}\0".encode()
+            self._hashes[key] = hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+        return self._hashes[key]
+
+
+def furnish(root: Path, *, seed: int = 0) -> None:
+    """Put the sandbox's own models and data sets into a folder, where they are missing."""
+    made: dict[str, Callable[[Path, int], None]] = {
+        "models/google-bert/bert-base-uncased": models.bert,
+        "models/openai-community/gpt2": models.gpt2,
+        "datasets/nyu-mll/glue": _glue,
+        "datasets/Salesforce/wikitext": _wikitext,
+    }
+    for name, make in made.items():
+        if not (root / name).exists():
+            make(root / name / "main", seed)
+
+
+def _glue(folder: Path, seed: int) -> None:
+    rows.dataset(folder, {"mrpc": (rows.MRPC, rows.mrpc), "sst2": (rows.SST2, rows.sst2)}, seed)
+
+
+def _wikitext(folder: Path, seed: int) -> None:
+    rows.dataset(folder, {"wikitext-2-raw-v1": (rows.TEXT, rows.text)}, seed)

@@ -1,0 +1,149 @@
+"""The Hub's HTTP surface for reading: repository facts, trees and files."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from finetune_sandbox.hub.repositories import Repositories, Snapshot
+
+DATE = "2026-01-01T00:00:00.000Z"
+FILES = "/{owner}/{name}/resolve/{revision}/{path:.+}"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Repositories that need a token, each by `OWNER/NAME`."""
+
+    private: Mapping[str, str] = field(default_factory=dict)
+    """Not to be seen without the token."""
+    gated: Mapping[str, str] = field(default_factory=dict)
+    """To be seen by all, files only with the token."""
+
+
+class Surface:
+    """Answers for the repositories."""
+
+    def __init__(self, repositories: Repositories, access: Access) -> None:
+        self._repositories = repositories
+        self._access = access
+
+    def application(self) -> web.Application:
+        """The hub as an aiohttp application."""
+        app = web.Application(client_max_size=2**24)
+        for kind in ("models", "datasets"):
+            root = f"/api/{kind}/{{owner}}/{{name}}"
+            app.router.add_get(root, self._of(kind, _facts))
+            app.router.add_get(f"{root}/revision/{{revision}}", self._of(kind, _facts))
+            app.router.add_get(f"{root}/tree/{{revision}}", self._of(kind, _tree))
+            app.router.add_get(f"{root}/tree/{{revision}}/{{path:.*}}", self._of(kind, _tree))
+            app.router.add_post(f"{root}/paths-info/{{revision}}", self._of(kind, _paths))
+        app.router.add_get("/api/whoami-v2", self._whoami)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/datasets" + FILES, self._of("datasets", self._file))
+        app.router.add_get(FILES, self._of("models", self._file))
+        return app
+
+    def _of(self, kind: str, answer: Callable[[Snapshot, web.Request], Awaitable[web.StreamResponse]]) -> Handler:
+        async def answered(request: web.Request) -> web.StreamResponse:
+            return await answer(self._snapshot(kind, request), request)
+
+        return answered
+
+    def _snapshot(self, kind: str, request: web.Request) -> Snapshot:
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        token = self._access.private.get(name)
+        if not self._repositories.has(kind, name) or (token is not None and _token(request) != token):
+            raise _absent(401, "RepoNotFound", "Repository not found.")
+        found = self._repositories.snapshot(kind, name, request.match_info.get("revision", "main"))
+        if found is None:
+            raise _absent(404, "RevisionNotFound", "Invalid rev id.")
+        return found
+
+    async def _file(self, repository: Snapshot, request: web.Request) -> web.StreamResponse:
+        token = self._access.gated.get(repository.id)
+        if token is not None and _token(request) != token:
+            raise _absent(403 if _token(request) else 401, "GatedRepo", f"Access to {repository.id} is restricted.")
+        path = request.match_info["path"]
+        if path not in repository.files:
+            raise _absent(404, "EntryNotFound", "Entry not found.", commit=repository.commit)
+        headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{repository.files[path]}"'}
+        return web.FileResponse(repository.folder / path, headers=headers)
+
+    async def _whoami(self, request: web.Request) -> web.StreamResponse:
+        if not _token(request):
+            raise _absent(401, "Unauthorized", "Invalid username or password.")
+        return web.json_response({"type": "user", "name": "sandbox", "auth": {"type": "access_token"}})
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"healthy": True})
+
+
+async def _facts(repository: Snapshot, request: web.Request) -> web.StreamResponse:
+    known: dict[str, Any] = {
+        "id": repository.id,
+        "sha": repository.commit,
+        "author": repository.id.split("/", maxsplit=1)[0],
+        "lastModified": DATE,
+        "createdAt": DATE,
+        "private": False,
+        "gated": False,
+        "disabled": False,
+        "tags": [],
+        "downloads": 0,
+        "likes": 0,
+        "siblings": [{"rfilename": each} for each in repository.files],
+    }
+    if request.path.startswith("/api/models/"):
+        known["modelId"] = repository.id
+    return web.json_response(known)
+
+
+async def _tree(repository: Snapshot, request: web.Request) -> web.StreamResponse:
+    folder = request.match_info.get("path", "").strip("/")
+    recursive = request.query.get("recursive", "").lower() in {"true", "1"}
+    below = [each for each in _entries(repository) if each["path"].startswith(f"{folder}/" if folder else "")]
+    if folder and not below:
+        raise _absent(404, "EntryNotFound", "Entry not found.", commit=repository.commit)
+    depth = folder.count("/") + 1 if folder else 0
+    return web.json_response([each for each in below if recursive or each["path"].count("/") == depth])
+
+
+async def _paths(repository: Snapshot, request: web.Request) -> web.StreamResponse:
+    if request.content_type == "application/json":
+        wanted = (await request.json())["paths"]
+    else:
+        wanted = (await request.post()).getall("paths", [])
+    return web.json_response([each for each in _entries(repository) if each["path"] in wanted])
+
+
+def _entries(repository: Snapshot) -> list[dict[str, Any]]:
+    parents = {
+        "/".join(path.split("/")[:depth]) for path in repository.files for depth in range(1, path.count("/") + 1)
+    }
+    folders = [{"type": "directory", "oid": "0" * 40, "size": 0, "path": each} for each in sorted(parents)]
+    files = [
+        {"type": "file", "oid": digest, "size": (repository.folder / path).stat().st_size, "path": path}
+        for path, digest in repository.files.items()
+    ]
+    return folders + files
+
+
+def _token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
+
+
+def _absent(status: int, code: str, message: str, commit: str | None = None) -> web.HTTPException:
+    headers = {"X-Error-Code": code, "X-Error-Message": message}
+    if commit:
+        headers["X-Repo-Commit"] = commit
+    kinds: dict[int, type[web.HTTPException]] = {
+        401: web.HTTPUnauthorized,
+        403: web.HTTPForbidden,
+        404: web.HTTPNotFound,
+    }
+    return kinds[status](text=message, headers=headers)

@@ -1,0 +1,80 @@
+"""Runs an aiohttp application on this machine: on a thread inside another process, or as a process until a signal."""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+T = TypeVar("T")
+
+
+class Loopback:
+    """An application on a thread with a loop of its own; it can go away and come back at the same address."""
+
+    def __init__(self, application: Callable[[], web.Application], *, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._application = application
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="loopback", daemon=True)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+        self.open()
+
+    def stop(self) -> None:
+        """End for good."""
+        self.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def open(self) -> None:
+        """Listen, at the same port as before."""
+        self.call(self._open())
+
+    def close(self) -> None:
+        """Cut all connections and refuse new ones."""
+        self.call(self._close())
+
+    def call(self, act: Coroutine[Any, Any, T]) -> T:
+        """Run something on the application's own loop."""
+        return asyncio.run_coroutine_threadsafe(act, self._loop).result(timeout=60)
+
+    async def _open(self) -> None:
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _close(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+        self._runner = None
+
+
+async def serve_until_signal(application: web.Application, *, host: str, port: int) -> None:
+    """Answer until SIGTERM or SIGINT; the first line on stdout is the address."""
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        sys.stdout.write(f"http://{host}:{runner.addresses[0][1]}\n")
+        sys.stdout.flush()
+        await stop.wait()
+    finally:
+        await runner.cleanup()
