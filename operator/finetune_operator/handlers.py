@@ -69,6 +69,11 @@ def registry(engine: Engine, server: ApiServer) -> kopf.OperatorRegistry:
     async def prime(**_: Any) -> None:
         await engine.prime()
 
+    @kopf.on.cleanup(registry=handlers)
+    async def stop(**_: Any) -> None:
+        # Kopf waits five seconds for tasks that were started after it, as the engine's are.
+        await engine.stop()
+
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=handlers)
     async def seen(event: kopf.RawEvent, **_: Any) -> None:
         engine.job_told(event["type"], dict(event["object"]))

@@ -90,15 +90,17 @@ async def operate(chosen: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     answers = probes.application(health=engine.ailment, readiness=lambda: None, metrics=metrics.exposition)
-    async with probes.served(answers, chosen.http_port):
-        if not await won(election, stop):
-            return 0
-        metrics.leads()
-        try:
-            return await led(chosen, server, engine, election)
-        finally:
-            await election.release()
-            await server.close()
+    try:
+        async with probes.served(answers, chosen.http_port):
+            if not await won(election, stop):
+                return 0
+            metrics.leads()
+            try:
+                return await led(chosen, server, engine, election)
+            finally:
+                await election.release()
+    finally:
+        await server.close()
 
 
 async def won(election: Election, stop: asyncio.Event) -> bool:
@@ -126,15 +128,18 @@ async def led(chosen: Settings, server: ApiServer, engine: Engine, election: Ele
             stop_flag=stop,
         )
     )
-    ended, _ = await asyncio.wait({held, work, shell}, return_when=asyncio.FIRST_COMPLETED)
-    is_asked = shell in ended and shell.exception() is None
-    for task in ended - {shell} if is_asked else ended:
-        logger.error("The operator ends: %r", task.exception())
+    await asyncio.wait({held, work, shell}, return_when=asyncio.FIRST_COMPLETED)
+    if work.cancelled():
+        # A signal: Kopf's cleanup has stopped the engine, and Kopf ends next.
+        await asyncio.wait({shell})
+    failures = [task.exception() for task in (held, work, shell) if task.done() and not task.cancelled()]
     stop.set()
     work.cancel()
     held.cancel()
     await asyncio.wait({work, held, shell}, timeout=5)
-    return 0 if is_asked else 1
+    for failure in filter(None, failures):
+        logger.error("The operator ends: %r", failure)
+    return 1 if any(failures) else 0
 
 
 async def fenced(holding: Coroutine[Any, Any, None]) -> None:

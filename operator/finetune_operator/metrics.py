@@ -11,6 +11,7 @@ from finetune_operator.api.status import FineTuneJobStatus, Phase
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.core.decision import Decision
 
+RESTART_CAUSES = ("preemptions", "infrastructure", "failures")
 RECOVERY_PHASES = frozenset({"schedule", "start", "import", "restore", "data", "firstStep"})
 """What a trainer says beyond these is not counted: it could be anything."""
 
@@ -59,7 +60,7 @@ class Metrics:
     def status_written(self, old: FineTuneJob, new: Decision) -> None:
         """Count what has happened between two statuses."""
         before, after = old.status, new.status
-        for cause in type(after.restarts).model_fields:
+        for cause in RESTART_CAUSES:
             grown = getattr(after.restarts, cause) - getattr(before.restarts, cause)
             self._restarts.labels(cause=cause).inc(max(0, grown))
         self._lost_steps.inc(newly_lost(before, after))

@@ -120,7 +120,7 @@ class Engine:
         self._findings: dict[Key, Findings] = {}
         self._progress: ProgressReader | None = None
         self.swept_at = self._clock.monotonic()
-        self._is_running = False
+        self._running: asyncio.Task[None] | None = None
 
     def job_told(self, change: str | None, manifest: Manifest) -> None:
         """Take in what a watch says of a job; a watch that lists first says None for what is there."""
@@ -132,7 +132,7 @@ class Engine:
 
     def ailment(self) -> str | None:
         """What is wrong with the engine, in a sentence; None while it stands by or is well."""
-        if not self._is_running:
+        if self._running is None:
             return None
         if (silent := self.pod_informer.silent_seconds) > SILENT_SECONDS:
             return f"The API server has said nothing about pods for {silent:.0f} s."
@@ -156,7 +156,7 @@ class Engine:
         self._progress = ProgressReader(self._clock, ask, self.queue.add, self._tuning.pace)
         self.swept_at = self._clock.monotonic()
         self.pod_informer.heard()
-        self._is_running = True
+        self._running = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.pod_informer.run())
@@ -168,6 +168,12 @@ class Engine:
         finally:
             if http is not None:
                 await http.close()
+
+    async def stop(self) -> None:
+        """End the work; what was begun is finished by whoever comes next."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
 
     async def _sweep(self) -> None:
         while True:
