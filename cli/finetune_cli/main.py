@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, ModuleType
 
-from finetune_cli import crd, render, validate
+from finetune_cli import crd, render, run, validate
 from finetune_cli.jobs import JobFileError
 
-COMMANDS: Mapping[str, ModuleType] = MappingProxyType({"validate": validate, "render": render, "crd": crd})
+COMMANDS: Mapping[str, ModuleType] = MappingProxyType({"run": run, "validate": validate, "render": render, "crd": crd})
 """In the order in which help lists them. Modules import what is heavy only when they run."""
 
 

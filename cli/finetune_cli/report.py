@@ -1,0 +1,57 @@
+"""The report after a local run: short, plain, at most 80 columns."""
+
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.status import Cause, Phase
+from finetune_operator.api.v1alpha1 import FineTuneJob
+from finetune_sandbox.comparison import Comparison
+from finetune_sandbox.workstation import NAMESPACE, Workstation
+
+LOG_LINES = 25
+
+
+def has_succeeded(job: FineTuneJob) -> bool:
+    """Whether the job has trained to its end."""
+    return job.status.phase is Phase.SUCCEEDED
+
+
+def summary(job: FineTuneJob, run_page: str | None, comparison: Comparison | None = None) -> None:
+    """Print what happened to a job that has succeeded."""
+    for name, value in facts(job, run_page, comparison):
+        print(f"{name + ':':<36} {value}")
+    if comparison and comparison.first_difference:
+        print(comparison.first_difference)
+
+
+def facts(job: FineTuneJob, run_page: str | None, comparison: Comparison | None = None) -> tuple[tuple[str, str], ...]:
+    """The report's lines."""
+    status = job.status
+    preempted = [a for a in status.last_attempts if a.cause is Cause.PREEMPTED]
+    lines = [
+        ("job", job.metadata.name),
+        ("steps", str(status.progress.step if status.progress else 0)),
+        ("restarts", str(sum(status.restarts.model_dump().values()))),
+    ]
+    if preempted:
+        lines.append(("preempted at step", ", ".join(str(a.to_step) for a in reversed(preempted))))
+    if status.resume and preempted:
+        lines += [("resumed at step", str(status.resume.from_step)), ("steps lost", str(status.resume.lost_steps))]
+    if comparison:
+        lines.append(("identical to the undisturbed run", "yes" if comparison.is_identical else "no"))
+        lines.append(("compared", f"weights, and {len(comparison.left.rows)} rows of W&B history"))
+    if run_page:
+        lines.append(("run", run_page))
+    return tuple(lines)
+
+
+def failure(job: FineTuneJob, station: Workstation) -> None:
+    """Print why a job did not succeed, and the end of its last pod's log."""
+    telling = {ConditionType.STALLED, ConditionType.FAILED}
+    for condition in job.status.conditions:
+        if condition.type in telling:
+            print(f"{condition.reason}: {condition.message}")
+            break
+    if not job.status.attempt:
+        return
+    log = station.node.logs(NAMESPACE, f"{job.metadata.name}-{job.status.attempt}-0")
+    print(f"The last {LOG_LINES} lines of the trainer:")
+    print("\n".join(log.splitlines()[-LOG_LINES:]))
