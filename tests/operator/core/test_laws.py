@@ -1,0 +1,163 @@
+"""Laws that hold whatever happens: thousands of generated lives and states."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from finetune_operator.api.status import Phase
+from finetune_operator.core.decide import decide
+from finetune_operator.core.finish import unreadable
+from finetune_operator.core.observed import Observed, Pod, PodPhase, Reason, Terminated
+from finetune_trainer.contract.outcome import OutcomeKind
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.operator.core.world import CONFIG, NOON, UID, World, job, lawful, world
+
+SPECS: list[dict[str, Any]] = [
+    {},
+    {"compute": {"nodes": 2}},
+    {"compute": {"nodes": 3}, "restart": {"maxFailures": 1, "maxInfrastructure": 1, "maxPreemptions": 2}},
+    {"ttlSecondsAfterFinished": 5, "activeDeadlineSeconds": 500},
+    {"suspend": True},
+]
+
+
+def _unschedulable(life: World) -> World:
+    return life.change(0, lambda pod: replace(pod, unschedulable="0/1 nodes are available."))
+
+
+def _unreachable(life: World) -> World:
+    return life.change(0, lambda pod: replace(pod, is_unreachable=not pod.is_unreachable))
+
+
+def _stuck(life: World) -> World:
+    return life.change(0, lambda pod: replace(pod, waiting=Reason(reason="ImagePullBackOff", message="no.")))
+
+
+def _cached(life: World) -> World:
+    """A pass is cut off after its status was written."""
+    decision = life.decision()
+    life.carried_out(replace(decision, create=decision.create[:2], delete=()))
+    return life.settle()
+
+
+HAPPENINGS: dict[str, Any] = {
+    "runs": lambda life: life.runs(10),
+    "saves": lambda life: life.trains(50, saved=50),
+    "waits": lambda life: life.after(7),
+    "waits long": lambda life: life.after(700),
+    "preempted": lambda life: life.preempted(saved=60),
+    "disrupted": lambda life: life.disrupted(),
+    "stops": lambda life: life.stops(),
+    "one vanishes": lambda life: life.vanishes(*(pod.name for pod in life.gang[-1:])),
+    "all vanish": lambda life: life.vanishes(),
+    "fails": lambda life: life.fails(),
+    "rank 0 fails": lambda life: life.ends(life.outcome(OutcomeKind.FAILED, "Why"), 1, rank=0),
+    "an echo": lambda life: life.ends(life.outcome(OutcomeKind.PEER_LOST, "Why"), 1, rank=1),
+    "killed": lambda life: life.ends(None, 137),
+    "hangs": lambda life: life.fails(OutcomeKind.HUNG, "NoStep"),
+    "misconfigured": lambda life: life.fails(OutcomeKind.CONFIGURATION, "Absent"),
+    "finishes": lambda life: life.finishes(),
+    "suspended": lambda life: life.edited(suspend=True),
+    "resumed": lambda life: life.edited(suspend=False),
+    "resized": lambda life: life.edited(compute={"nodes": 2}),
+    "unschedulable": _unschedulable,
+    "unreachable": _unreachable,
+    "stuck": _stuck,
+    "cut off": _cached,
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(spec=st.sampled_from(SPECS), happenings=st.lists(st.sampled_from(sorted(HAPPENINGS)), max_size=14))
+def test_every_life_settles_lawfully(spec: dict[str, Any], happenings: list[str]) -> None:
+    life = world(**spec).settle()
+    attempt, succeeded = 0, False
+    for happening in happenings:
+        life = HAPPENINGS[happening](life)
+        assert life.status.attempt >= attempt, "attempts are numbered upwards"
+        assert not succeeded or life.status.phase is Phase.SUCCEEDED, "success is for ever"
+        attempt, succeeded = life.status.attempt, life.status.phase is Phase.SUCCEEDED
+
+
+pods = st.builds(
+    Pod,
+    name=st.sampled_from(["bert-1-0", "bert-1-1", "bert-2-0", "x"]),
+    uid=st.sampled_from(["a", "b", "c"]),
+    owner_uid=st.sampled_from([UID, "other", None]),
+    attempt=st.integers(0, 3),
+    node_rank=st.integers(0, 2),
+    phase=st.sampled_from(PodPhase),
+    node=st.sampled_from([None, "n"]),
+    scheduled_at=st.sampled_from([None, NOON]),
+    started_at=st.sampled_from([None, NOON]),
+    deletion_at=st.sampled_from([None, NOON]),
+    disruption=st.sampled_from([None, Reason(reason="PreemptionByScheduler")]),
+    status=st.sampled_from([None, Reason(reason="Evicted", message="m")]),
+    unschedulable=st.sampled_from([None, "no node"]),
+    waiting=st.sampled_from([None, Reason(reason="ImagePullBackOff"), Reason(reason="CreateContainerConfigError")]),
+    terminated=st.sampled_from([None, Terminated(exit_code=0), Terminated(exit_code=137, reason="OOMKilled")]),
+    is_unreachable=st.booleans(),
+)
+statuses = st.sampled_from(
+    [
+        world().job.status,
+        world().settle().status,
+        world(compute={"nodes": 2}).runs(5).status,
+        world(compute={"nodes": 2}).runs(5).disrupted().status,
+        world().runs().trains(9, saved=9).preempted().status,
+        world().runs().fails().status,
+        world().runs().fails(OutcomeKind.CONFIGURATION, "Absent").status,
+        world().runs().finishes().status,
+        world(suspend=True).settle().status,
+    ]
+)
+observations = st.builds(
+    Observed,
+    job=st.builds(job, statuses, st.integers(1, 2), suspend=st.booleans(), ttlSecondsAfterFinished=st.just(0)),
+    now=st.sampled_from([NOON, NOON + timedelta(seconds=30), NOON + timedelta(days=1)]),
+    pods=st.lists(pods, max_size=4).map(tuple),
+    pods_are_live=st.booleans(),
+    taken=st.sampled_from([(), ("Service bert",)]),
+    refusal=st.sampled_from([None, "exceeded quota"]),
+    belongings=st.sampled_from([None, ()]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(seen=observations)
+def test_every_state_has_a_lawful_decision(seen: Observed) -> None:
+    decision = decide(seen, CONFIG)
+    assert decision == decide(seen, CONFIG), "the same state, the same decision"
+    old = seen.job.status
+    if decision.status != old:
+        lawful(old, decision.status, seen.job.metadata.generation)
+    assert old.phase is not Phase.SUCCEEDED or decision.status.phase is Phase.SUCCEEDED
+    assert decision.status.attempt >= old.attempt
+    own = {pod.uid for pod in seen.pods if pod.owner_uid == UID}
+    assert {gone.uid for gone in decision.delete if gone.kind == "Pod"} <= own, "a stranger's pod is never touched"
+    assert seen.pods_are_live or not decision.delete, "nothing is deleted on the cache's word"
+
+
+@settings(max_examples=200, deadline=None)
+@given(nodes=st.integers(1, 3), seconds=st.lists(st.integers(0, 100_000), max_size=5))
+def test_a_healthy_gang_is_never_touched(nodes: int, seconds: list[int]) -> None:
+    life = world(compute={"nodes": nodes}).runs()
+    before = dict(life.pods)
+    for pause in seconds:
+        life = life.after(pause)
+    assert life.pods == before
+
+
+def test_a_job_that_cannot_be_read_is_stalled_and_told_once() -> None:
+    fresh = job()
+    first = unreadable(fresh.metadata, fresh.status, "spec.task is absent.", NOON)
+    lawful(fresh.status, first.status, 1)
+    assert [note.reason for note in first.events] == ["InvalidSpec"]
+    assert unreadable(fresh.metadata, first.status, "spec.task is absent.", NOON).events == ()
+
+
+def test_a_job_that_succeeded_stays_so_even_when_it_can_no_longer_be_read() -> None:
+    status = world().runs().finishes().status
+    assert unreadable(job().metadata, status, "spec.task is absent.", NOON).status == status
