@@ -84,7 +84,9 @@ class Store:
             if seen < self.version or changed.is_set():
                 continue
             try:
-                await asyncio.wait_for(changed.wait(), bookmark_seconds)
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
+                async with asyncio.timeout(bookmark_seconds):
+                    await changed.wait()
             except TimeoutError:
                 yield _bookmark(selection.kind, seen)
 

@@ -41,12 +41,17 @@ async def source(api: Cluster, kind: Kind, namespace: str, name: str) -> Source 
     return Source(kind=kind, name=name, items=plain)
 
 
+SHARED_FOLDERS = frozenset({"/tmp", "/dev/shm"})  # noqa: S108 (their names, nothing is written there)
+"""Paths that this machine has too, where other things lie; TMPDIR leads to the pod's own instead."""
+
+
 class Files:
     """The directories of one pod."""
 
     def __init__(self, folder: Path, claims: Path, pod: Manifest) -> None:
         self.folder = folder
         self.root = folder / "root"
+        self.temporary = folder / "tmp"
         self.termination_log = folder / "termination-log"
         self._claims = claims
         self._pod = pod
@@ -59,8 +64,13 @@ class Files:
         volumes = {each["name"]: each for each in self._pod["spec"].get("volumes") or ()}
         paths = {container.get("terminationMessagePath", "/dev/termination-log"): self.termination_log}
         for mount in container.get("volumeMounts") or ():
-            folder = await self._mounted(api, volumes[mount["name"]])
-            paths[mount["mountPath"].rstrip("/")] = folder / mount.get("subPath", "")
+            folder = await self._mounted(api, volumes[mount["name"]]) / mount.get("subPath", "")
+            path = mount["mountPath"].rstrip("/")
+            if "subPath" in mount and not folder.exists():
+                folder.mkdir(parents=True)
+            if path not in SHARED_FOLDERS:
+                paths[path] = folder
+        self.temporary.mkdir(exist_ok=True)
         return paths
 
     def rewrite(self, layout: Layout) -> None:
@@ -74,8 +84,8 @@ class Files:
 
     def remove_scratch(self) -> None:
         """Remove what goes with the pod: everything but its log."""
-        shutil.rmtree(self.folder / "volumes", ignore_errors=True)
-        shutil.rmtree(self.root, ignore_errors=True)
+        for each in (self.folder / "volumes", self.root, self.temporary):
+            shutil.rmtree(each, ignore_errors=True)
 
     async def _mounted(self, api: Cluster, volume: dict[str, Any]) -> Path:
         folder = self.folder / "volumes" / str(volume["name"])

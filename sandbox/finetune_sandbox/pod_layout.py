@@ -39,8 +39,15 @@ class Layout:
         if not self.paths:
             return text
         longest_first = "|".join(re.escape(path) for path in sorted(self.paths, key=len, reverse=True))
-        pattern = rf"(?:(?<=://)|(?<![\w./-]))({longest_first})(?=/|$|[^\w.-])"
-        return re.sub(pattern, lambda found: str(self.paths[found[1]]), text)
+        pattern = rf"(?P<scheme>(?<=file://))?(?<![\w.-])(?<!(?<!:/)/)(?P<mount>{longest_first})(?P<rest>/[^\s\"',;:]*)?(?![\w.-])"
+        return re.sub(pattern, self._path_of, text)
+
+    def _path_of(self, found: re.Match[str]) -> str:
+        is_address = found["scheme"] is not None
+        rest = found["rest"] or ""
+        if is_address and rest and Path(found["mount"] + rest).exists():
+            return found[0]  # A file:// that is here is the author's own data, wherever it lies.
+        return f"{self.paths[found['mount']]}{rest}"
 
     def _with_addresses(self, text: str) -> str:
         if not self.subdomain:
