@@ -14,8 +14,8 @@ Written by `make generate` from the models; do not edit. `kubectl explain finetu
 A field without a default is absent when you leave it out, and its description says what happens then.
 """
 
-NOT_BUILT = """Declared, so that the resource need not change shape. A job that sets one gets the condition `Stalled` with
-the reason `Unsupported`, and `finetune validate` refuses it."""
+NOT_BUILT = """Declared, so that the resource need not change shape. A job that sets one gets the condition `Stalled`
+with the reason `Unsupported`, and `finetune validate` refuses it."""
 
 
 def source() -> str:

@@ -74,7 +74,7 @@ VOLUMES = (
     Rule(
         at="spec.podTemplate.volumeMounts[].mountPath",
         rule=f"!(self in [{TAKEN}]) && !({INSIDE})",
-        message=f"Choose another path: /, {', '.join((SCRATCH, *OUR_PATHS, *NODE_PATHS))} are the operator's or the node's.",
+        message=f"Choose another path: /, {', '.join((SCRATCH, *OUR_PATHS, *NODE_PATHS))} are not the job's.",
     ),
     Rule(
         at="spec.podTemplate",

@@ -1,0 +1,87 @@
+"""A real API server answers every job and edit of the table as the table says."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune_operator.api.crd import text
+from finetune_sandbox.binaries import BinaryUnavailable
+from finetune_sandbox.control_plane import ControlPlane, ControlPlaneError, Options
+
+from tests.operator.api.cases import base, merged, table
+
+pytestmark = pytest.mark.control_plane
+
+CHECKPOINT = {"step": 100, "digest": "d", "sizeBytes": 1, "committedAt": "2026-01-01T00:00:00Z"}
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with the CRD as the models give it now, whatever is in crds/."""
+    folder = tmp_path_factory.mktemp("crds")
+    (folder / "crd.yaml").write_text(text())
+    try:
+        with ControlPlane(tmp_path_factory.mktemp("api-server"), Options(workloads=False)) as plane:
+            plane.install_crds(folder)
+            plane.namespace("jobs")
+            yield plane
+    except BinaryUnavailable as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def job_with_status(api_server: ControlPlane, case: dict[str, Any]) -> dict[str, Any]:
+    """The base job on the server, with the status that the case gives, else a checkpoint."""
+    job = merged(base(), {"metadata": {"name": f"edited-{next(NUMBERS)}"}})
+    status = case.get("status", {"phase": "Running", "checkpoint": CHECKPOINT})
+    applied(api_server, job)
+    patch = json.dumps({"status": status})
+    api_server.kubectl(
+        "-n", "jobs", "patch", "ftj", job["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch
+    )
+    return job
+
+
+def applied(plane: ControlPlane, job: dict[str, Any]) -> str:
+    """What kubectl says when the job is applied."""
+    try:
+        plane.kubectl("-n", "jobs", "apply", "-f", "-", stdin=json.dumps(job))
+    except ControlPlaneError as refusal:
+        return str(refusal)
+    return "accepted"
+
+
+@pytest.mark.parametrize("case", table("jobs.yaml"))
+def test_a_job_is_answered(api_server: ControlPlane, case: dict[str, Any]) -> None:
+    job = merged(merged(base(), {"metadata": {"name": f"job-{next(NUMBERS)}"}}), case["change"])
+    said = applied(api_server, job)
+    assert case.get("answer", "accepted") in said
+    assert case.get("at", "") in said or "unsupported" in case
+
+
+@pytest.mark.parametrize("case", table("edits.yaml"))
+def test_an_edit_is_answered(api_server: ControlPlane, job_with_status: dict[str, Any], case: dict[str, Any]) -> None:
+    assert case["answer"] in applied(api_server, merged(job_with_status, case["change"]))
+
+
+def test_explain_finds_a_field_by_its_short_name(api_server: ControlPlane) -> None:
+    said = api_server.kubectl("explain", "finetunejobs.spec.training.learning_rate")
+    assert "The highest learning rate, reached after warm-up. The default is 5e-05." in " ".join(said.split())
+
+
+def test_jobs_are_listed_with_the_promised_columns(api_server: ControlPlane) -> None:
+    applied(api_server, merged(base(), {"metadata": {"name": "listed"}}))
+    head, *_ = api_server.kubectl("-n", "jobs", "get", "ftj").splitlines()
+    assert head.split() == ["NAME", "PHASE", "STEP", "PROGRESS", "CHECKPOINT", "RESTARTS", "RUN", "AGE"]
+
+
+def test_a_job_applied_twice_does_not_differ(api_server: ControlPlane, tmp_path: Path) -> None:
+    job = merged(base(), {"metadata": {"name": "same"}})
+    applied(api_server, job)
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(job))
+    assert api_server.kubectl("-n", "jobs", "diff", "-f", str(file)) == ""
