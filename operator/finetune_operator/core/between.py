@@ -1,6 +1,7 @@
 """No attempt is under way: begin the next, unless something stands against it."""
 
 from finetune_operator.api.status import Phase
+from finetune_operator.api.unsupported import REASON, unsupported
 from finetune_operator.core import attempts, finish
 from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision
@@ -34,6 +35,8 @@ def _standing_against(turn: Turn) -> Decision | None:
     if turn.is_late:
         text = f"The job has not finished within {spec.active_deadline_seconds} s (spec.activeDeadlineSeconds)."
         return finish.failed(turn, "DeadlineExceeded", f"{text} {finish.NEXT_STEP}")
+    if asked := unsupported(spec):
+        return finish.failed(turn, REASON, " ".join(f"{wish.field}: {wish.message}" for wish in asked))
     return None
 
 
