@@ -54,11 +54,11 @@ class ArtifactStore:
 
     def fetch(self, stored: Stored, into: Path) -> None:
         """Download a version; its files' hashes are checked against its manifest afterwards."""
-        try:
-            with self._border():
+        with self._border():
+            try:
                 self._api().artifact(stored.where, type=TYPE).download(root=str(into), skip_cache=True)
-        except ValueError as bad:
-            raise BadCheckpoint(f"it cannot be downloaded whole ({brief(bad)})") from bad
+            except ValueError as bad:
+                raise BadCheckpoint(f"it cannot be downloaded whole ({brief(bad)})") from bad
 
     def publish(self, folder: Path, manifest: Manifest, digest: str, patience: float) -> Checkpoint:
         """Log a version and wait until it is committed."""
@@ -78,12 +78,9 @@ class ArtifactStore:
             },
         )
         with self._border():
-            try:
-                artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-                logged = run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"])
-                logged.wait(timeout=int(patience))
-            except ValueError as problem:
-                raise StoreUnreachable(brief(problem)) from problem
+            artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
+            logged = run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"])
+            logged.wait(timeout=int(patience))
         return Checkpoint(
             step=manifest.step,
             artifact=logged.qualified_name,
@@ -106,8 +103,10 @@ class ArtifactStore:
         with self._border():
             try:
                 run = self._api().run(f"{self._project()}/{self._run_id}")
-            except ValueError:
-                return False  # There is no such run.
+            except (ValueError, wandb.errors.CommError) as absent:
+                if is_absence(str(absent)):
+                    return False
+                raise
             return run.summary.get(FINISHED_KEY) is not None and run.state == "finished"
 
     def mark_finished(self, uid: str) -> None:
@@ -117,10 +116,10 @@ class ArtifactStore:
         try:
             collection = self._api().artifact_collection(TYPE, f"{self._project()}/{self._name}")
             return list(collection.artifacts())
-        except ValueError as absent:
+        except (ValueError, wandb.errors.CommError) as absent:
             if is_absence(str(absent)):
                 return []
-            raise StoreUnreachable(brief(absent)) from absent
+            raise
 
     def _project(self) -> str:
         entity = self._settings.entity or self._api().default_entity
@@ -138,7 +137,7 @@ class ArtifactStore:
             raise StoreUnreachable(problem)
         try:
             yield
-        except (wandb.errors.Error, wandb.sdk.artifacts.exceptions.WaitTimeoutError, requests.RequestException) as problem:
+        except (ValueError, wandb.errors.Error, wandb.sdk.artifacts.exceptions.WaitTimeoutError, requests.RequestException) as problem:
             if isinstance(problem, wandb.errors.AuthenticationError) or is_refusal(str(problem)):
                 raise key_refused(self._settings, str(problem)) from problem
             raise StoreUnreachable(brief(problem)) from problem

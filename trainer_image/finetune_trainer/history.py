@@ -13,6 +13,8 @@ from typing import Any
 HISTORY = "history.jsonl"
 GLOBAL_STEP = "train/global_step"
 PREFIXES = {"eval_": "eval/", "test_": "test/"}
+CLOCKS = {"eval_runtime": "eval/eval_runtime", "test_runtime": "test/test_runtime"}
+"""Named like `train/train_runtime`, so that `*_runtime` tells every column that depends on the clock."""
 
 Row = dict[str, Any]
 
@@ -25,9 +27,9 @@ def row(logs: Mapping[str, Any], step: int) -> Row:
 def column(name: str) -> str:
     """The column of one of the Trainer's names."""
     for prefix, replacement in PREFIXES.items():
-        if name.startswith(prefix):
+        if name.startswith(prefix) and name not in CLOCKS:
             return replacement + name.removeprefix(prefix)
-    return f"train/{name}"
+    return CLOCKS.get(name, f"train/{name}")
 
 
 class History:

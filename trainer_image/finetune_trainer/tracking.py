@@ -187,7 +187,7 @@ class Tracking:
                 run.mark_preempting()
         elif exit_code == 0:
             run.summary[FINISHED_KEY] = self._config.job.uid
-        return bounded(lambda: run.finish(exit_code=exit_code, quiet=True), seconds)
+        return bounded(lambda: run.finish(exit_code=exit_code), seconds)
 
 
 def bounded(act: Callable[[], object], seconds: float | None) -> bool:

@@ -172,6 +172,15 @@ class RecoverableTrainer(transformers.Trainer):
             raise EvaluationInterrupted
         return result
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a row; the summary of a run that was only stopped is none."""
+        if not self.stopped:
+            super().log(logs, start_time)
+
+    def _load_best_model(self) -> None:
+        if not self.stopped:
+            super()._load_best_model()
+
     # Writing.
 
     def _save_recovery(self, kind: CheckpointKind) -> None:
