@@ -10,6 +10,7 @@ import pytest
 from finetune_operator.api.crd import text
 from finetune_sandbox.binaries import BinaryUnavailable
 from finetune_sandbox.control_plane import ControlPlane, ControlPlaneError, Options
+from finetune_trainer.contract.refused_arguments import OWNED, REFUSED, REMOVED
 
 from tests.operator.api.cases import base, merged, table
 
@@ -68,8 +69,16 @@ def test_an_edit_is_answered(api_server: ControlPlane, job_with_status: dict[str
     assert case["answer"] in applied(api_server, merged(job_with_status, case["change"]))
 
 
+def test_every_refused_argument_is_answered_with_its_sentence(api_server: ControlPlane) -> None:
+    values = {"string": "x", "boolean": True, "integer": 1, "number": 0.5, "array": ["x"], "object": {"x": 1}}
+    training = {name: values[kind] for name, (kind, _) in {**OWNED, **REMOVED}.items()}
+    said = applied(api_server, merged(base(), {"spec": {"training": training}}))
+    missing = [name for name, sentence in REFUSED.items() if f"spec.training.{name}: Forbidden: {sentence}" not in said]
+    assert missing == []
+
+
 def test_explain_finds_a_field_by_its_short_name(api_server: ControlPlane) -> None:
-    said = api_server.kubectl("explain", "finetunejobs.spec.training.learning_rate")
+    said = api_server.kubectl("explain", "ftj.spec.training.learning_rate")
     assert "The highest learning rate, reached after warm-up. The default is 5e-05." in " ".join(said.split())
 
 
