@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from finetune_sandbox.binaries import binary
 SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
 LOOPBACK = "127.0.0.1"
+ESTABLISHED = ("Established", "True")
 START_ATTEMPTS = 3
 """Ports are chosen before they are bound; another program may be quicker."""
 
@@ -148,7 +150,8 @@ class ControlPlane:
     def install_crds(self, folder: Path) -> None:
         """Apply the CustomResourceDefinitions of a folder and wait until they are served."""
         self.kubectl("apply", "--server-side", "-f", str(folder))
-        self.kubectl("wait", "--for=condition=Established", "-f", str(folder), "--timeout=30s")
+        # Not `kubectl wait`, which stumbles over a definition that has no status yet.
+        self._until(lambda: self._are_established(folder), "The CustomResourceDefinitions")
 
     def audited(self) -> tuple[dict[str, Any], ...]:
         """The requests that were answered so far, from the audit log."""
@@ -173,16 +176,24 @@ class ControlPlane:
         log = self.log_folder / f"{name}.log"
         self._servers[name] = processes.start((str(binary(name)), *flags), log)
 
-    def _wait_for(self, path: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait_for(self, path: str) -> None:
         trust = self._client_context()
-        while not self._answers(path, trust):
+        self._until(lambda: self._answers(path, trust), path)
+
+    def _until(self, is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_so():
             self._raise_if_one_has_ended()
             if time.monotonic() > deadline:
-                raise ControlPlaneError(
-                    f"{path} did not answer within {seconds} s. {self._last_words('kube-apiserver')}"
-                )
+                words = self._last_words("kube-apiserver")
+                raise ControlPlaneError(f"{what} did not get ready within {seconds} s. {words}")
             time.sleep(0.05)
+
+    def _are_established(self, folder: Path) -> bool:
+        found = json.loads(self.kubectl("get", "-f", str(folder), "-o", "json"))
+        definitions = found["items"] if found["kind"] == "List" else [found]
+        conditions = [definition.get("status", {}).get("conditions") or [] for definition in definitions]
+        return all(any((each["type"], each["status"]) == ESTABLISHED for each in of_one) for of_one in conditions)
 
     def _answers(self, path: str, trust: ssl.SSLContext) -> bool:
         try:
