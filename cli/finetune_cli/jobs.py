@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from finetune_operator import names
 
 
 class JobFileError(Exception):
@@ -27,14 +28,22 @@ KubernetesLoader.add_implicit_resolver(
 
 
 def jobs(file: str) -> tuple[dict[str, Any], ...]:
-    """The documents of a file, or of standard input for `-`."""
+    """The jobs in a file, or on standard input for `-`."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        documents = [d for d in yaml.load_all(text, KubernetesLoader) if d is not None]
+        documents = list(yaml.load_all(text, KubernetesLoader))
     except OSError as error:
         raise JobFileError(f"{file} cannot be read: {error.strerror}. Correct the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise JobFileError(f"{file} is no YAML: {error}. Correct it there.") from error
-    if not documents or not all(isinstance(document, dict) for document in documents):
-        raise JobFileError(f"{file} holds no FineTuneJob. Write one as in the examples.")
-    return tuple(documents)
+    found = tuple(d for d in documents if is_meant_as_job(d))
+    if not found:
+        raise JobFileError(f"{file} holds no {names.KIND}. Write one as in the examples.")
+    return found
+
+
+def is_meant_as_job(document: object) -> bool:
+    """Whether a document is ours by group or kind; Secrets and the like may stand beside."""
+    if not isinstance(document, dict):
+        return False
+    return document.get("kind") == names.KIND or str(document.get("apiVersion")).startswith(f"{names.GROUP}/")

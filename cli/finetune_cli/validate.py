@@ -6,6 +6,7 @@ from typing import Any
 from finetune_cli.jobs import jobs
 
 HELP = "Say offline what the API server would refuse, and what is not built yet; exit status 1 when there is any."
+NAMELESS = "a job without a name"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,8 @@ def is_valid(file: str, job: dict[str, Any]) -> bool:
     """Print what is wrong with a job, or that it is valid."""
     from finetune_cli.admission import admission
 
-    name = (job.get("metadata") or {}).get("name", "a job without a name")
+    metadata = job.get("metadata")
+    name = metadata.get("name", NAMELESS) if isinstance(metadata, dict) else NAMELESS
     found = admission(job)
     for violation in found:
         print(f"{file}: {name}: {violation}")

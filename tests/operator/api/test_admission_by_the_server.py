@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_operator.api.crd import text
-from finetune_sandbox.binaries import BinaryUnavailable
-from finetune_sandbox.control_plane import ControlPlane, ControlPlaneError, Options
+from finetune_sandbox.control_plane import ControlPlane, ControlPlaneError
 from finetune_trainer.contract.refused_arguments import OWNED, REFUSED, REMOVED
 
 from tests.operator.api.cases import base, merged, table
@@ -17,21 +15,16 @@ from tests.operator.api.cases import base, merged, table
 pytestmark = pytest.mark.control_plane
 
 CHECKPOINT = {"step": 100, "digest": "d", "sizeBytes": 1, "committedAt": "2026-01-01T00:00:00Z"}
+NAMESPACE = "admission"
 NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server with the CRD as the models give it now, whatever is in crds/."""
-    folder = tmp_path_factory.mktemp("crds")
-    (folder / "crd.yaml").write_text(text())
-    try:
-        with ControlPlane(tmp_path_factory.mktemp("api-server"), Options(workloads=False)) as plane:
-            plane.install_crds(folder)
-            plane.namespace("jobs")
-            yield plane
-    except BinaryUnavailable as missing:
-        pytest.skip(str(missing))
+def api_server(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The API server, with a namespace for all jobs of this module."""
+    control_plane.namespace(NAMESPACE)
+    yield control_plane
+    control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 @pytest.fixture
@@ -42,7 +35,7 @@ def job_with_status(api_server: ControlPlane, case: dict[str, Any]) -> dict[str,
     applied(api_server, job)
     patch = json.dumps({"status": status})
     api_server.kubectl(
-        "-n", "jobs", "patch", "ftj", job["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch
+        "-n", NAMESPACE, "patch", "ftj", job["metadata"]["name"], "--subresource=status", "--type=merge", "-p", patch
     )
     return job
 
@@ -50,7 +43,7 @@ def job_with_status(api_server: ControlPlane, case: dict[str, Any]) -> dict[str,
 def applied(plane: ControlPlane, job: dict[str, Any]) -> str:
     """What kubectl says when the job is applied."""
     try:
-        plane.kubectl("-n", "jobs", "apply", "-f", "-", stdin=json.dumps(job))
+        plane.kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=json.dumps(job))
     except ControlPlaneError as refusal:
         return str(refusal)
     return "accepted"
@@ -84,7 +77,7 @@ def test_explain_finds_a_field_by_its_short_name(api_server: ControlPlane) -> No
 
 def test_jobs_are_listed_with_the_promised_columns(api_server: ControlPlane) -> None:
     applied(api_server, merged(base(), {"metadata": {"name": "listed"}}))
-    head, *_ = api_server.kubectl("-n", "jobs", "get", "ftj").splitlines()
+    head, *_ = api_server.kubectl("-n", NAMESPACE, "get", "ftj").splitlines()
     assert head.split() == ["NAME", "PHASE", "STEP", "PROGRESS", "CHECKPOINT", "RESTARTS", "RUN", "AGE"]
 
 
@@ -93,4 +86,4 @@ def test_a_job_applied_twice_does_not_differ(api_server: ControlPlane, tmp_path:
     applied(api_server, job)
     file = tmp_path / "job.json"
     file.write_text(json.dumps(job))
-    assert api_server.kubectl("-n", "jobs", "diff", "-f", str(file)) == ""
+    assert api_server.kubectl("-n", NAMESPACE, "diff", "-f", str(file)) == ""

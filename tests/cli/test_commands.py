@@ -1,0 +1,105 @@
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+from finetune_cli.jobs import JobFileError, jobs
+from finetune_cli.main import main
+from finetune_operator.api.crd import text
+
+from tests.operator.api.cases import FOLDER, base, merged
+
+BASE = str(FOLDER / "base.yaml")
+EXAMPLES = sorted((Path(__file__).parent.parent.parent / "examples").glob("*.yaml"))
+
+
+def file_of(folder: Path, **spec: object) -> str:
+    """A file with the base job, changed."""
+    file = folder / "job.yaml"
+    file.write_text(yaml.safe_dump(merged(base(), {"spec": spec})))
+    return str(file)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_is_valid(example: Path) -> None:
+    assert main(["validate", str(example)]) == 0
+
+
+def test_a_valid_job_is_called_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["validate", BASE])
+    assert (status, capsys.readouterr().out) == (0, f"{BASE}: base is valid.\n")
+
+
+def test_an_invalid_job_is_answered_with_its_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = file_of(tmp_path, training={"output_dir": "out"})
+    status = main(["validate", file])
+    said = f"{file}: base: spec.training.output_dir: Leave it out: every attempt has a directory of its own.\n"
+    assert (status, capsys.readouterr().out) == (1, said)
+
+
+def test_one_invalid_job_among_valid_ones_is_enough(tmp_path: Path) -> None:
+    assert main(["validate", BASE, file_of(tmp_path, task="nonsense")]) == 1
+
+
+def test_a_job_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(Path(BASE).read_text()))
+    assert main(["validate", "-"]) == 0
+
+
+def test_a_file_that_is_absent_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["validate", str(tmp_path / "none.yaml")])
+    assert (status, "Correct the path." in capsys.readouterr().err) == (1, True)
+
+
+@pytest.mark.parametrize("content", ["", "- 1\n", "a: b: c\n", "kind: Secret\n"])
+def test_a_file_without_jobs_is_said(tmp_path: Path, content: str) -> None:
+    (tmp_path / "file.yaml").write_text(content)
+    with pytest.raises(JobFileError):
+        jobs(str(tmp_path / "file.yaml"))
+
+
+def test_objects_beside_the_job_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text(f"kind: Secret\napiVersion: v1\n---\n{Path(BASE).read_text()}")
+    assert [job["kind"] for job in jobs(str(tmp_path / "file.yaml"))] == ["FineTuneJob"]
+
+
+def test_numbers_are_read_as_kubectl_reads_them() -> None:
+    assert base()["spec"]["training"]["learning_rate"] == 2e-5
+
+
+def test_a_job_of_another_version_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(base() | {"apiVersion": "finetune.dev/v1"}))
+    main(["validate", str(tmp_path / "job.yaml")])
+    assert "apiVersion: must be finetune.dev/v1alpha1." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changed", [{"metadata": []}, {"metadata": {}}, {"spec": "none"}, {"sepc": {}}, {"spec": None}]
+)
+def test_a_job_of_the_wrong_shape_is_answered(tmp_path: Path, changed: dict[str, object]) -> None:
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(base() | changed))
+    assert main(["validate", str(tmp_path / "job.yaml")]) == 1
+
+
+def test_the_crd_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["crd"])
+    assert (status, capsys.readouterr().out) == (0, text())
+
+
+def test_one_node_is_rendered_without_service(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["render", BASE])
+    kinds = [manifest["kind"] for manifest in yaml.safe_load_all(capsys.readouterr().out)]
+    assert kinds == ["ConfigMap", "Pod"]
+
+
+def test_a_gang_is_rendered_with_its_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["render", file_of(tmp_path, compute={"nodes": 2}), "--image", "trainer:1"])
+    rendered = list(yaml.safe_load_all(capsys.readouterr().out))
+    images = [m["spec"]["containers"][0]["image"] for m in rendered if m["kind"] == "Pod"]
+    assert ([m["kind"] for m in rendered], images) == (["ConfigMap", "Service", "Pod", "Pod"], ["trainer:1"] * 2)
+
+
+def test_an_invalid_job_is_not_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["render", file_of(tmp_path, wandb={"secretRef": None})])
+    said = capsys.readouterr()
+    assert (status, said.out, "wandb.secretRef" in said.err) == (1, "", True)
