@@ -24,7 +24,7 @@ def concluded(
     side = side_conditions(old, turn.word, job.spec)
     new = told(turn.status, headline, side, job.metadata.generation, now)
     acts = bool(create or delete)
-    if not acts and progress.is_fresh(old, now) and progress.is_only_progress(old, new):
+    if not acts and progress.may_wait(old, new):
         new = old
     return Decision(
         status=new,

@@ -47,15 +47,13 @@ def restarted_at(status: FineTuneJobStatus) -> ResumeStatus:
     return ResumeStatus(from_step=step, lost_steps=_lost(status, step))
 
 
-def is_only_progress(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
-    """Whether nothing but the progress differs; a new checkpoint is more than progress."""
+def may_wait(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
+    """Whether nothing but the progress differs, and not for long by the trainer's clock, which may not be ours."""
+    if old.progress is None or new.progress is None:
+        return False
     moving = {"progress": None, "goodput": None}
-    return old.model_copy(update=moving) == new.model_copy(update=moving)
-
-
-def is_fresh(status: FineTuneJobStatus, now: datetime) -> bool:
-    """Whether the progress was written a short while ago."""
-    return status.progress is not None and now - status.progress.observed_at < WRITE_EVERY
+    is_only_progress = old.model_copy(update=moving) == new.model_copy(update=moving)
+    return is_only_progress and abs(new.progress.observed_at - old.progress.observed_at) < WRITE_EVERY
 
 
 def _is_news(status: FineTuneJobStatus, word: Progress) -> bool:

@@ -227,3 +227,15 @@ def test_what_a_finished_job_leaves_goes_when_its_time_has_come() -> None:
     life = life.after(60)
     assert (life.pods, life.belongings, life.status.phase) == ({}, {}, Phase.SUCCEEDED)
     assert life.status.cleaned_at == life.now
+
+
+def test_a_trainer_that_does_not_know_where_it_started_keeps_what_is_known() -> None:
+    life = world().runs().trains(100, saved=100).preempted().runs(100).after(30)
+    life = life.trains(110, resume=None, seconds_per_step=None)
+    assert (life.status.resume.from_step, life.status.progress.eta) == (100, None)
+
+
+def test_a_pause_that_an_edit_outlives_is_told_anew() -> None:
+    life = world().runs().fails()
+    life.job = life.job.model_copy(update={"status": life.status.model_copy(update={"phase": Phase.PENDING})})
+    assert life.settle().message == "The next attempt starts after a pause."

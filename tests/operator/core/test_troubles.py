@@ -9,7 +9,7 @@ from finetune_operator.core.decide import decide
 from finetune_operator.core.observed import Pod, PodPhase, Reason
 from finetune_trainer.contract.outcome import Resume, TrainerState
 
-from tests.operator.core.world import CONFIG, World, world
+from tests.operator.core.world import CONFIG, NOON, World, world
 
 
 def conditions(of: World) -> dict[str, str]:
@@ -195,7 +195,13 @@ def test_progress_alone_is_written_every_thirty_seconds() -> None:
     writes = life.writes
     life = life.trains(1).after(10).trains(2).after(10).trains(3)
     assert (life.writes, life.status.progress.step) == (writes, 0)
-    assert life.after(10).status.progress.step == 3
+    assert life.after(10).trains(4).status.progress.step == 4
+
+
+def test_a_trainers_clock_that_is_wrong_does_not_silence_it() -> None:
+    life = world().runs().trains(1, observed_at=NOON + timedelta(hours=5))
+    life = life.trains(2, observed_at=NOON + timedelta(hours=5, seconds=30))
+    assert life.status.progress.step == 2
 
 
 def test_a_checkpoint_is_written_at_once() -> None:
