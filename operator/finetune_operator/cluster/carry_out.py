@@ -61,6 +61,8 @@ class Executor:
         return done
 
     async def _write_status(self, manifest: Manifest, job: FineTuneJob, decision: Decision) -> None:
+        if decision.status == job.status:
+            return
         new = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
         patch = merge_patch(manifest.get("status") or {}, new)
         if not patch:

@@ -1,0 +1,270 @@
+"""The engine over the API server in memory: jobs go in, pods and statuses come out."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from finetune_operator.build.attempt import token
+from finetune_operator.cluster.engine import Engine, Tuning
+from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD, SERVICE, Kind, Manifest, Refused, Selection
+from finetune_operator.cluster.progress import Pace
+from finetune_operator.config import Config
+from finetune_sandbox.memory_api import MemoryApi
+
+from tests.operator.cluster.worlds import job, until
+
+CONFIG = Config(trainer_image="trainer:dev")
+QUICK = Tuning(pace=Pace(starting=0.02, shortest=0.02, longest=0.02))
+
+
+class Trainers:
+    """What trainers answer, by address."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, bytes] = {}
+
+    async def __call__(self, url: str) -> bytes:
+        if url not in self.words:
+            raise OSError("connection refused")
+        return self.words[url]
+
+
+class World:
+    """A cluster with an engine at work."""
+
+    def __init__(self, api: MemoryApi) -> None:
+        self.api = api
+        self.trainers = Trainers()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[Engine]:
+        engine = Engine(self.api, CONFIG, tuning=QUICK, ask=self.trainers)
+        task = asyncio.create_task(engine.run())
+        try:
+            yield engine
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def status(self, name: str = "a") -> dict[str, Any]:
+        found = await self.api.get(JOB, "default", name)
+        return (found or {}).get("status") or {}
+
+    async def reason(self, name: str = "a") -> str:
+        ready = [c for c in (await self.status(name)).get("conditions", ()) if c["type"] == "Ready"]
+        return ready[0]["reason"] if ready else ""
+
+    async def names(self, kind: Kind = POD) -> list[str]:
+        return [item["metadata"]["name"] for item in (await self.api.list(Selection(kind=kind))).items]
+
+    async def has_pods(self, *names: str) -> None:
+        async def there() -> bool:
+            return set(names) <= set(await self.names())
+
+        await until(there, what=f"pods {names}")
+
+    async def reaches(self, **fields: Any) -> None:
+        async def there() -> bool:
+            return fields.items() <= (await self.status()).items()
+
+        await until(there, what=f"status {fields}")
+
+    async def gives(self, reason: str) -> None:
+        async def there() -> bool:
+            return await self.reason() == reason
+
+        await until(there, what=f"reason {reason}")
+
+    async def runs(self, pod: str) -> None:
+        await self.api.bind("default", pod, "node")
+        started = {"startedAt": "2026-11-21T00:00:00Z"}
+        container = {"name": "trainer", "ready": True, "state": {"running": started}}
+        status = {"phase": "Running", "podIP": "127.0.0.9", "containerStatuses": [container]}
+        await self.api.patch_status(POD, "default", pod, status)
+
+    async def ends(self, pod: str, *, kind: str, code: int) -> None:
+        found = await self.api.get(JOB, "default", "a")
+        assert found is not None
+        attempt = found["status"]["attempt"]
+        outcome = {
+            "kind": kind,
+            "reason": "Said",
+            "message": "It is said.",
+            "attempt": attempt,
+            "token": token(found["metadata"]["uid"], attempt),
+            "endedAt": "2026-11-21T00:00:00Z",
+        }
+        terminated = {"exitCode": code, "reason": "Error", "message": json.dumps(outcome)}
+        container = {"name": "trainer", "state": {"running": None, "terminated": terminated}}
+        phase = "Failed" if code else "Succeeded"
+        await self.api.patch_status(POD, "default", pod, {"phase": phase, "containerStatuses": [container]})
+
+
+@pytest.fixture
+def world() -> World:
+    return World(MemoryApi())
+
+
+async def test_a_new_job_gets_its_config_map_and_its_pod(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+    assert await world.names(CONFIG_MAP) == ["a-1"]
+
+
+async def test_a_gang_gets_a_service_and_all_its_pods(world: World) -> None:
+    await world.api.create(JOB, job(compute={"nodes": 3}))
+    async with world.at_work():
+        await world.has_pods("a-1-0", "a-1-1", "a-1-2")
+    assert await world.names(SERVICE) == ["a"]
+
+
+async def test_a_finished_trainer_makes_a_finished_job(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.ends("a-1-0", kind="finished", code=0)
+        await world.reaches(phase="Succeeded")
+
+
+async def test_a_pod_that_vanishes_is_followed_by_the_next_attempt(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+        await world.api.delete(POD, "default", "a-1-0", grace_seconds=0)
+        await world.has_pods("a-2-0")
+        assert (await world.status())["restarts"]["preemptions"] == 1
+
+
+async def test_a_preempted_pod_is_followed_by_the_next_attempt(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+        await world.ends("a-1-0", kind="preempted", code=85)
+        await world.has_pods("a-2-0")
+
+
+async def test_what_was_lost_while_nobody_looked_is_made_good_after_a_restart(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+    await world.api.delete(POD, "default", "a-1-0", grace_seconds=0)
+    async with world.at_work():
+        await world.has_pods("a-2-0")
+
+
+async def test_a_restart_of_the_operator_writes_nothing(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(phase="Running", attemptCreated=True)
+    before = await world.api.list(Selection(kind=JOB))
+    async with world.at_work() as engine:
+        await until(lambda: engine.pod_informer.synced.is_set() and not len(engine.queue))
+        await until(lambda: engine.queue.oldest_seconds == 0)
+    assert (await world.api.list(Selection(kind=JOB))).items == before.items
+
+
+async def test_the_trainers_word_is_in_the_status(world: World) -> None:
+    created = await world.api.create(JOB, job())
+    word = {
+        "attempt": 1,
+        "token": token(created["metadata"]["uid"], 1),
+        "state": "training",
+        "step": 7,
+        "maxSteps": 10,
+        "observedAt": datetime.now(UTC).isoformat(),
+    }
+    world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(phase="Running")
+    assert (await world.status())["progress"]["step"] == 7
+
+
+async def test_the_word_of_a_zombie_is_not_heard(world: World) -> None:
+    await world.api.create(JOB, job())
+    word = {"attempt": 1, "token": "another", "state": "training", "step": 7, "observedAt": "2026-11-21T00:00:00Z"}
+    world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+    assert "progress" not in await world.status()
+
+
+async def test_a_name_of_ours_that_somebody_holds_is_said_and_nothing_of_theirs_is_touched(world: World) -> None:
+    theirs: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a-1-0", "namespace": "default"},
+        "spec": {"containers": [{"name": "theirs", "image": "none"}]},
+    }
+    created = await world.api.create(POD, theirs)
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.gives("NameTaken")
+    found = await world.api.get(POD, "default", "a-1-0")
+    assert found is not None
+    assert found["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+class Quota(MemoryApi):
+    """An API that refuses pods for a while."""
+
+    is_spent = True
+    refusals = 0
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        if kind == POD and self.is_spent:
+            self.refusals += 1
+            raise Refused('pods "a-1-0" is forbidden: exceeded quota: gpus')
+        return await super().create(kind, manifest)
+
+
+async def test_a_refusal_is_said_once_and_not_hammered() -> None:
+    world = World(api := Quota())
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.gives("CreationRefused")
+        assert api.refusals == 1
+
+
+async def test_a_job_suspended_while_it_waits_gives_back_what_it_had(world: World) -> None:
+    created = await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        found = await world.api.get(JOB, "default", "a")
+        assert found is not None
+        await world.api.replace(JOB, found | {"spec": created["spec"] | {"suspend": True}})
+        await world.reaches(phase="Suspended")
+    assert await world.names() == []
+
+
+async def test_a_deleted_job_is_forgotten(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work() as engine:
+        await world.has_pods("a-1-0")
+        await world.api.delete(JOB, "default", "a")
+        await until(lambda: not len(engine.jobs) and not len(engine.pods))
+
+
+async def test_a_job_that_does_not_fit_the_model_does_not_stop_the_others(world: World) -> None:
+    odd = await world.api.create(JOB, job("odd"))
+    world.api.store.write(JOB, odd | {"spec": {"task": "of an older version"}})
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
