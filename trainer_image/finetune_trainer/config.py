@@ -1,0 +1,137 @@
+"""What the job asks for, as the arguments that transformers is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from finetune_trainer import deepspeed
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.training_arguments import arguments
+from finetune_trainer.errors import ConfigurationError
+
+DEFAULT_BATCH_SIZE = 8
+"""transformers' per_device_train_batch_size."""
+EVAL_ACCUMULATION = 32
+"""Batches after which an evaluation's rows leave the device, where the job does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the job is trained by a given number of processes."""
+
+    arguments: Mapping[str, Any]
+    """For transformers.TrainingArguments, all but output_dir."""
+    loss_only: bool
+    """Whether an evaluation yields the loss alone."""
+    examples_per_step: int
+    """Examples of one optimizer step, over all processes."""
+
+
+def load(path: Path) -> RunConfig:
+    """The job's run.json."""
+    try:
+        return RunConfig.model_validate_json(path.read_bytes())
+    except OSError as problem:
+        raise ConfigurationError(
+            "ConfigUnreadable", f"The run's configuration cannot be read: {problem}. Mount it where {path} is."
+        ) from problem
+    except pydantic.ValidationError as problem:
+        raise ConfigurationError("ConfigInvalid", in_sentences(problem)) from problem
+
+
+def in_sentences(problem: pydantic.ValidationError) -> str:
+    """Every mistake of a configuration with the place where it is."""
+    return " ".join(_sentence(mistake) for mistake in problem.errors(include_url=False))
+
+
+def _sentence(mistake: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in mistake["loc"]) or "The configuration"
+    if mistake["type"] == "extra_forbidden":
+        return f"{place} is not a field: remove it or correct its name."
+    if mistake["type"] == "missing":
+        return f"{place} is missing: add it."
+    said = str(mistake["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said}" + ("" if said.endswith(".") else ".")
+
+
+def plan(config: RunConfig, world_size: int) -> Plan:
+    """How `world_size` processes train the job; touches nothing."""
+    refuse_unbuilt(config)
+    wanted = arguments(config.training)
+    batch = int(wanted.get("per_device_train_batch_size", DEFAULT_BATCH_SIZE))
+    accumulation = _accumulation(config, wanted, batch, world_size)
+    loss_only = bool(wanted.pop("prediction_loss_only", False))
+    settings: dict[str, Any] = {"disable_tqdm": True, "eval_accumulation_steps": EVAL_ACCUMULATION, **wanted}
+    settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
+    if config.distributed.deepspeed is not None:
+        settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed), "optim": _optimizer(wanted)}
+    elif world_size > 1:
+        ddp = config.distributed.ddp
+        settings["ddp_find_unused_parameters"] = ddp is not None and ddp.find_unused_parameters
+    return Plan(arguments=settings, loss_only=loss_only, examples_per_step=batch * accumulation * world_size)
+
+
+def _accumulation(config: RunConfig, wanted: Mapping[str, Any], batch: int, world_size: int) -> int:
+    total, given = config.global_batch_size, wanted.get("gradient_accumulation_steps")
+    if total is None:
+        return int(given or 1)
+    steps, rest = divmod(total, batch * world_size)
+    if rest or not steps:
+        raise ConfigurationError(
+            "GlobalBatchSizeIndivisible",
+            f"globalBatchSize {total} is not a multiple of per_device_train_batch_size {batch} times {world_size} "
+            f"processes. Choose a multiple of {batch * world_size}, or another per_device_train_batch_size.",
+        )
+    if given not in {None, steps}:
+        raise ConfigurationError(
+            "GlobalBatchSizeContradicted",
+            f"globalBatchSize {total} means {steps} accumulation steps with {world_size} processes, and "
+            f"gradient_accumulation_steps is {given}. Leave one of the two out.",
+        )
+    return steps
+
+
+def _optimizer(wanted: Mapping[str, Any]) -> str:
+    # Fused AdamW would be compiled on the spot under DeepSpeed; the plain one gives the same numbers.
+    chosen = str(wanted.get("optim", "adamw_torch"))
+    return "adamw_torch" if chosen == "adamw_torch_fused" else chosen
+
+
+def refuse_unbuilt(config: RunConfig) -> None:
+    """Refuse what the contract can say and the trainer cannot do yet."""
+    unbuilt = {
+        "peft": config.peft is not None,
+        "distributed.fsdp": config.distributed.fsdp is not None,
+        "dataset.streaming": config.dataset.streaming,
+        "tokenizer.packing": config.tokenizer.packing,
+        "tokenizer.stride": config.tokenizer.stride is not None,
+        "dataset.splits.test": config.dataset.splits.test is not None,
+        "training.use_liger_kernel": bool(config.training.use_liger_kernel),
+    }
+    for name, wanted in unbuilt.items():
+        if wanted:
+            raise ConfigurationError("Unsupported", f"{name} is not supported yet. Remove it from the job.")
+
+
+def training_arguments(plan: Plan, output_dir: Path) -> Any:
+    """transformers.TrainingArguments on this machine; meets the other processes."""
+    import torch
+    import transformers
+
+    cpu = not torch.cuda.is_available()
+    here: dict[str, Any] = {"output_dir": str(output_dir), "use_cpu": cpu}
+    if cpu:
+        here["dataloader_pin_memory"] = False
+        if "ddp_find_unused_parameters" in plan.arguments:
+            here["ddp_backend"] = "gloo"
+    if "deepspeed" in plan.arguments:
+        deepspeed.make_ready(cpu=cpu)
+    try:
+        return transformers.TrainingArguments(**{**plan.arguments, **here})
+    except (ValueError, ImportError) as problem:
+        raise ConfigurationError(
+            "TrainingArgumentsRefused", f"transformers refuses spec.training: {problem} Correct it there."
+        ) from problem

@@ -1,0 +1,55 @@
+"""Which files of a mounted folder are data, of which kind, and to which split they belong."""
+
+import re
+from pathlib import Path
+
+from finetune_trainer.errors import ConfigurationError
+
+KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+def local_files(uri: str) -> tuple[str, dict[str, list[str]]]:
+    """The kind of the files under a file:// uri, and the files of each split."""
+    root = Path(uri.removeprefix("file://"))
+    if not root.exists():
+        raise ConfigurationError(
+            "DatasetNotFound", f"Nothing is at {uri} in the trainer's pod. Correct dataset.uri, or mount the volume."
+        )
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix in KINDS)
+    kinds = {path.suffix for path in files}
+    if len({KINDS.get(kind) for kind in kinds}) != 1 or not kinds <= KINDS.keys() or kinds == {".csv", ".tsv"}:
+        raise ConfigurationError(
+            "UnreadableFile",
+            f"{uri} holds {_said(kinds)}. Data are files of one kind: {', '.join(KINDS)}.",
+        )
+    if root.is_file():
+        return KINDS[root.suffix], {"train": [str(root)]}
+    return KINDS[files[0].suffix], _by_split(root, files)
+
+
+def _said(kinds: set[str]) -> str:
+    return "files of the kinds " + ", ".join(sorted(kind or "(none)" for kind in kinds)) if kinds else "no data files"
+
+
+def _by_split(root: Path, files: list[Path]) -> dict[str, list[str]]:
+    """Files by the split in their name or folder; else by their own name, or all as train when none is said."""
+    found: dict[str, list[str]] = {}
+    for path in files:
+        found.setdefault(_split_of(path.relative_to(root)), []).append(str(path))
+    if not found.keys() & SPLITS.keys():
+        return {"train": [str(path) for path in files]}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name != "train", name))}
+
+
+def _split_of(path: Path) -> str:
+    words = re.split(r"[^a-z]+", SHARD.sub("", str(path.with_suffix(""))).lower())
+    for name, spellings in SPLITS.items():
+        if any(word in spellings for word in words):
+            return name
+    return re.sub(r"\W", "_", SHARD.sub("", path.stem))

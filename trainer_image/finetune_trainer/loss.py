@@ -1,0 +1,99 @@
+"""A loss that is the mean over all that a step predicts, however many passes and processes share the step.
+
+transformers takes most models' own loss for a sum that was divided by the items of the whole step when it is the
+mean of one pass, so that loss and gradients grow with accumulation and world size. Here the sum is ours.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+IGNORED = -100
+"""The label of a position that is not predicted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEntropy:
+    """Cross entropy over a task's labels."""
+
+    shifted: bool
+    """Whether position i predicts the label of position i + 1; by task, for models disagree about it."""
+    smoothing: float = 0.0
+    """The probability that label smoothing takes from the right label, while training."""
+
+    def items(self, labels: torch.Tensor) -> torch.Tensor:
+        """How many labels are predicted."""
+        return self._targets(labels).ne(IGNORED).sum()
+
+    def total(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
+        """The sum over all that is predicted."""
+        scores = (logits[..., :-1, :] if self.shifted else logits).float()
+        return functional.cross_entropy(
+            scores.reshape(-1, scores.shape[-1]),
+            self._targets(labels).reshape(-1),
+            ignore_index=IGNORED,
+            reduction="sum",
+            label_smoothing=self.smoothing if training else 0.0,
+        )
+
+    def of_rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The sum of each row, and how many labels it has: two columns."""
+        targets = self._targets(labels).reshape(len(labels), -1)
+        scores = (logits[..., :-1, :] if self.shifted else logits).float().reshape(*targets.shape, -1)
+        each = functional.cross_entropy(scores.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
+        return torch.stack([each.double().sum(1), targets.ne(IGNORED).sum(1).double()], dim=1)
+
+    def _targets(self, labels: torch.Tensor) -> torch.Tensor:
+        return labels[..., 1:] if self.shifted else labels
+
+
+def loss(
+    function: CrossEntropy,
+    model: Any,
+    inputs: dict[str, Any],
+    num_items_in_batch: torch.Tensor | int | None,
+    args: Any,
+) -> tuple[torch.Tensor, Any]:
+    """This pass's share of the step's loss, and the model's outputs.
+
+    In an evaluation it is the mean of the batch; the exact mean over the data comes from the task's metrics.
+    """
+    labels = inputs["labels"]
+    outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+    total = function.total(outputs["logits"], labels, training=model.training)
+    if not model.training or num_items_in_batch is None:
+        return total / function.items(labels).clamp(min=1), outputs
+    # Gradients and logged losses are averaged over the processes; the divisor counts the items of all of them.
+    share = args.world_size if args.average_tokens_across_devices else 1
+    return total * share / num_items_in_batch, outputs
+
+
+def items(function: CrossEntropy, batches: Iterable[dict[str, Any]], args: Any, accelerator: Any) -> torch.Tensor:
+    """The divisor of a step: what is predicted in all its passes, of all processes unless the job says of each."""
+    counted = sum((function.items(batch["labels"]) for batch in batches), start=torch.tensor(0)).to(args.device)
+    if args.average_tokens_across_devices and args.world_size > 1:
+        counted = accelerator.gather(counted).sum()
+    return counted.clamp(min=1)
+
+
+class RightLoss:
+    """Mixed into transformers.Trainer, before it: `class Mine(RightLoss, Trainer)`, then set `task_loss`."""
+
+    task_loss: CrossEntropy
+    loss_is_scaled_for_ga = True
+    """Tells the Trainer not to divide by the accumulation steps once more."""
+    args: Any
+    accelerator: Any
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """This pass's share of the step's loss."""
+        value, outputs = loss(self.task_loss, model, inputs, num_items_in_batch, self.args)
+        return (value, outputs) if return_outputs else value
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:  # noqa: ARG002 - The Trainer's own signature.
+        return items(self.task_loss, batch_samples, self.args, self.accelerator) if batch_samples else None

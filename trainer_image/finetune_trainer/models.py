@@ -1,0 +1,182 @@
+"""The model and the tokenizer, from the Hub or a mounted folder, as the job wants them."""
+
+import fnmatch
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer import hub
+from finetune_trainer.contract.run_config import ModelSource, RunConfig
+from finetune_trainer.errors import ConfigurationError
+
+OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.gguf", "onnx/*", "coreml/*", "original/*")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+NO_LIMIT = 1_000_000
+"""Tokenizers without a limit say a number beyond this."""
+
+
+def folder(uri: str, revision: str | None, *, what: str) -> Path:
+    """Where a model's files are on this machine, after fetching them if need be; `what` is the field that named it."""
+    scheme, _, rest = uri.partition("://")
+    if scheme == "file":
+        if not Path(rest).is_dir():
+            raise ConfigurationError(
+                "ModelNotFound", f"No folder is at {uri} in the trainer's pod. Correct {what}.uri, or mount the volume."
+            )
+        return Path(rest)
+    if scheme == "hf":
+        return _fetched(rest, revision, uri, what)
+    raise ConfigurationError(
+        "Unsupported", f"Models are read from hf:// and file:// only, not from {uri}. Put the model there."
+    )
+
+
+def _fetched(name: str, revision: str | None, uri: str, what: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        files = {one.rfilename for one in huggingface_hub.HfApi().model_info(name, revision=revision).siblings or ()}
+        skipped = OTHER_FRAMEWORKS + (PICKLES if any(one.endswith(".safetensors") for one in files) else ())
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, ignore_patterns=list(skipped)))
+    except Exception as problem:
+        if (refusal := hub.refusal(problem, uri)) is not None:
+            raise refusal from problem
+        if isinstance(problem, errors.RevisionNotFoundError):
+            raise ConfigurationError(
+                "ModelNotFound", f"{uri} has no revision {revision}. Correct {what}.revision."
+            ) from problem
+        if isinstance(problem, errors.RepositoryNotFoundError | errors.HFValidationError):
+            raise ConfigurationError(
+                "ModelNotFound",
+                f"{uri} is not on the Hub, or is hidden from this token. Correct {what}.uri, or name a Secret with a "
+                "token that may read it in hub.secretRef.",
+            ) from problem
+        raise
+
+
+def tokenizer(config: RunConfig) -> Any:
+    """The job's tokenizer, padding on the right."""
+    import transformers
+
+    wanted, what = config.tokenizer, "tokenizer" if config.tokenizer.uri else "model"
+    place = folder(wanted.uri or config.model.uri, wanted.revision if wanted.uri else config.model.revision, what=what)
+    try:
+        loaded = transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=config.model.trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as problem:
+        raise ConfigurationError(
+            "TokenizerNotFound",
+            f"{wanted.uri or config.model.uri} holds no tokenizer that transformers can read. Name another one in "
+            "tokenizer.uri.",
+        ) from problem
+    if wanted.chat_template is not None:
+        loaded.chat_template = wanted.chat_template
+    _give_padding(loaded, wanted.pad_token)
+    loaded.padding_side = "right"
+    return loaded
+
+
+def _give_padding(loaded: Any, wanted: str | None) -> None:
+    if wanted is not None and wanted not in loaded.get_vocab():
+        raise ConfigurationError(
+            "PadTokenUnknown", f"tokenizer.padToken {wanted} is not in the vocabulary. Choose a token that is."
+        )
+    if wanted is not None:
+        loaded.pad_token = wanted
+    elif loaded.pad_token is None:
+        loaded.pad_token = loaded.eos_token or loaded.unk_token
+    if loaded.pad_token is None:
+        raise ConfigurationError(
+            "PadTokenUnknown", "The tokenizer has neither a padding nor an end token. Name one in tokenizer.padToken."
+        )
+
+
+def model(config: RunConfig, loader: Any, loaded_tokenizer: Any, **task: Any) -> Any:
+    """The job's model by one of transformers' Auto classes; `task` are what the task sets of its configuration."""
+    place = folder(config.model.uri, config.model.revision, what="model")
+    settings = _settings(place, config.model, task)
+    settings.pad_token_id = loaded_tokenizer.pad_token_id
+    options: dict[str, Any] = {"attn_implementation": config.model.attn_implementation}
+    try:
+        made = loader.from_pretrained(
+            place,
+            config=settings,
+            dtype=config.model.dtype,
+            trust_remote_code=config.model.trust_remote_code,
+            ignore_mismatched_sizes=True,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    except Exception as problem:
+        raise _in_words(problem, config) from problem
+    _freeze(made, config.model.freeze)
+    return made
+
+
+def _settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
+    import transformers
+
+    try:
+        settings = transformers.AutoConfig.from_pretrained(place, trust_remote_code=source.trust_remote_code)
+    except (OSError, ValueError, KeyError) as problem:
+        raise ConfigurationError(
+            "ModelNotFound",
+            f"{source.uri} holds no model that transformers can read: {_first_line(problem)}. Correct model.uri.",
+        ) from problem
+    for name, value in source.config.items():
+        if not hasattr(settings, name):
+            raise ConfigurationError(
+                "ModelConfigUnknown",
+                f"model.config: {name} is not a setting of a {settings.model_type} model. Correct or remove it.",
+            )
+        setattr(settings, name, value)
+    for name, value in task.items():
+        setattr(settings, name, value)
+    return settings
+
+
+def _in_words(problem: Exception, config: RunConfig) -> Exception:
+    """Why a model did not load, for its author; an unknown problem stays what it is."""
+    if "Unrecognized configuration class" in str(problem):
+        return ConfigurationError(
+            "ModelUnsuitable", f"{config.model.uri} cannot do {config.task}. Choose another model or task."
+        )
+    if isinstance(problem, ImportError):
+        return ConfigurationError("ModelUnsuitable", f"{config.model.uri} needs more: {_first_line(problem)}.")
+    if isinstance(problem, OSError | ValueError | KeyError) or type(problem).__name__ == "SafetensorError":
+        return ConfigurationError(
+            "ModelUnreadable",
+            f"The weights of {config.model.uri} cannot be read: {_first_line(problem)}. Put the whole model there.",
+        )
+    return problem
+
+
+def _first_line(problem: BaseException) -> str:
+    lines = str(problem).strip().splitlines() or [type(problem).__name__]
+    return lines[0].rstrip(".")
+
+
+def _freeze(made: Any, patterns: tuple[str, ...]) -> None:
+    names = dict(made.named_parameters())
+    for pattern in patterns:
+        matching = fnmatch.filter(names, pattern)
+        if not matching:
+            raise ConfigurationError(
+                "ParameterNotFound", f"model.freeze: {pattern} matches no parameter. They begin {next(iter(names))}."
+            )
+        for name in matching:
+            names[name].requires_grad_(requires_grad=False)
+    if not any(parameter.requires_grad for parameter in names.values()):
+        raise ConfigurationError("NothingToTrain", "model.freeze leaves no parameter to train. Remove a pattern.")
+
+
+def longest(config: RunConfig, made: Any, loaded_tokenizer: Any) -> int:
+    """The longest example in tokens."""
+    positions = getattr(made.config, "max_position_embeddings", None)
+    wanted = config.tokenizer.max_length
+    if wanted is not None and positions is not None and wanted > positions:
+        raise ConfigurationError(
+            "MaxLengthTooLarge",
+            f"tokenizer.maxLength {wanted} is more than the {positions} positions that the model has. Lower it.",
+        )
+    own = loaded_tokenizer.model_max_length
+    limits = (wanted, own if wanted is None and own < NO_LIMIT else None, positions)
+    return min((limit for limit in limits if limit is not None), default=512)

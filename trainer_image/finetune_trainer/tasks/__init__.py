@@ -1,0 +1,36 @@
+"""One file per task; each makes of a job what a Trainer needs. A new task is one file and one line in `TASKS`."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from finetune_trainer.config import Plan
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.tasks.prepared import Prepared
+
+TASKS: Mapping[str, str] = MappingProxyType(
+    {
+        "text-classification": "finetune_trainer.tasks.text_classification",
+        "text-generation": "finetune_trainer.tasks.text_generation",
+    }
+)
+"""The module of each task; imported when it is asked for, as torch takes seconds."""
+
+
+def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
+    """Model, data, loss and metrics of the job's task; draws random weights from the job's seed alone.
+
+    `args` are the transformers.TrainingArguments of this process, `cache` a folder that the processes of a node share.
+    """
+    import transformers
+
+    if config.task not in TASKS:
+        raise ConfigurationError(
+            "Unsupported", f"The task {config.task} is not supported yet. Supported are: {', '.join(TASKS)}."
+        )
+    make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared
+    transformers.set_seed(args.seed)
+    return make(config, plan, args, cache)

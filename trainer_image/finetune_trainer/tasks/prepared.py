@@ -1,0 +1,31 @@
+"""What every task hands to the Trainer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_trainer.loss import CrossEntropy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A task, ready for the Trainer."""
+
+    model: Any
+    """The transformers model."""
+    processing_class: Any
+    """The tokenizer; saved beside the model."""
+    train_dataset: Any
+    """Tokenized examples, with the columns that the model takes and `labels`."""
+    eval_dataset: Any | None
+    """The same of the evaluation split; absent when the job does not evaluate."""
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    """Makes a padded batch; draws nothing."""
+    loss: CrossEntropy
+    """For `RightLoss.task_loss`."""
+    preprocess_logits_for_metrics: Callable[[Any, Any], Any]
+    """A few numbers for each row."""
+    compute_metrics: Callable[[Any], Mapping[str, float]]
+    """Metrics from these; its `loss` replaces the Trainer's, which weighs unequal batches equally."""
+    fingerprint: str
+    """The SHA-256 of the tokenized data: equal data, equal fingerprint, on any machine."""

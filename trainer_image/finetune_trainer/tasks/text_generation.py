@@ -1,0 +1,108 @@
+"""Text generation: a causal language model learns to continue texts, one text to an example."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from finetune_trainer import data, metrics, models
+from finetune_trainer.collating import Padding
+from finetune_trainer.config import Plan
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.loss import IGNORED, CrossEntropy
+from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.tasks.texts import at_once, evaluates, text_columns, texts, vocabulary
+
+
+def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
+    """A causal language model and texts that end with the end token."""
+    import transformers
+
+    with at_once(args):
+        raw = data.raw(config, cache, evaluates=evaluates(args))
+    (name,) = text_columns(raw.train, config, most=1)
+    tokenizer = models.tokenizer(config)
+    model = models.model(config, transformers.AutoModelForCausalLM, tokenizer)
+    _refuse_encoders(config, model)
+    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
+    with at_once(args):
+        train = examples.of(raw.train, config.dataset.splits.train)
+        held_out = None if raw.evaluation is None else examples.of(raw.evaluation, "the evaluation split")
+    loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
+    known = {"perplexity": _perplexity, "accuracy": _accuracy}
+    names = config.evaluation.metrics or ("perplexity",)
+    return Prepared(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=train,
+        eval_dataset=held_out,
+        collator=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
+        loss=loss,
+        preprocess_logits_for_metrics=partial(rows, loss),
+        compute_metrics=partial(measured, metrics.chosen(names, known, loss_only=plan.loss_only)),
+        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+    )
+
+
+def _refuse_encoders(config: RunConfig, model: Any) -> None:
+    """An encoder would see the very words that it is to predict."""
+    masked = any("ForMaskedLM" in name for name in model.config.architectures or ())
+    if masked and not getattr(model.config, "is_decoder", False):
+        raise ConfigurationError(
+            "ModelUnsuitable",
+            f"{config.model.uri} is an encoder: it sees the words it would have to predict. Choose a causal model.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Examples:
+    config: RunConfig
+    tokenizer: Any
+    longest: int
+    column: str
+
+    def of(self, table: Any, split: str) -> Any:
+        """The tokenized rows of a split."""
+        data.column(table, self.column, self.config.dataset)
+        identity = {"tokenizer": vocabulary(self.tokenizer), "longest": self.longest, "column": self.column}
+        encoded = data.tokenized(table, partial(self._encoded, split), identity)
+        if not any(len(ids) > 1 for ids in encoded["input_ids"]):
+            raise ConfigurationError(
+                "EmptyDataset", f"No text of {split} has two tokens. Name the column of texts in dataset.columns.text."
+            )
+        return encoded
+
+    def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
+        given = texts(batch[self.column], positions, self.column, split)
+        ids = [self._ended(one)[: self.longest] for one in self.tokenizer(given)["input_ids"]]
+        return {"input_ids": ids, "attention_mask": [[1] * len(one) for one in ids]}
+
+    def _ended(self, ids: list[int]) -> list[int]:
+        end = self.tokenizer.eos_token_id
+        return ids if end is None or ids[-1:] == [end] else [*ids, end]
+
+
+def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    """The loss, the count and the right guesses of each row: three numbers in place of a vocabulary for each token."""
+    scores = logits[0] if isinstance(logits, tuple) else logits
+    targets = labels[..., 1:]
+    right = (scores[..., :-1, :].argmax(-1) == targets) & targets.ne(IGNORED)
+    return torch.cat([loss.of_rows(scores, labels), right.sum(1, keepdim=True).double()], dim=1)
+
+
+def _perplexity(numbers: Any) -> float:
+    return metrics.perplexity(metrics.mean_loss(numbers))
+
+
+def _accuracy(numbers: Any) -> float:
+    return float(numbers[:, 2].sum() / max(numbers[:, 1].sum(), 1.0))
+
+
+def measured(wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
+    """The metrics of an evaluation."""
+    numbers = metrics.rows_of(evaluated)
+    return {"loss": metrics.mean_loss(numbers), **{name: measure(numbers) for name, measure in wanted.items()}}

@@ -1,0 +1,55 @@
+"""What the tasks on text share: their columns, their rows, and who prepares them."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from finetune_trainer import data
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
+
+
+def evaluates(args: Any) -> bool:
+    """Whether training is interrupted by evaluations."""
+    return str(getattr(args.eval_strategy, "value", args.eval_strategy)) != "no" or bool(args.eval_on_start)
+
+
+@contextmanager
+def at_once(args: Any) -> Iterator[None]:
+    """Let the first process of a node prepare what the others then find."""
+    if args.world_size == 1:
+        yield
+        return
+    with args.main_process_first(local=True):
+        yield
+
+
+def text_columns(table: Any, config: RunConfig, *, most: int) -> tuple[str, ...]:
+    """The columns of text: what the job names, else `text`."""
+    wanted = config.dataset.columns.text or ("text",)
+    if len(wanted) > most:
+        raise ConfigurationError(
+            "ColumnNotFound",
+            f"{config.task} takes at most {most} text column{'s' if most > 1 else ''}; dataset.columns.text names "
+            f"{len(wanted)}. Remove some.",
+        )
+    return tuple(data.column(table, name, config.dataset) for name in wanted)
+
+
+def texts(values: list[Any], positions: list[int], column: str, split: str) -> list[str]:
+    """The texts of a column; numbers that a CSV reader saw in it are text as well."""
+    for value, row in zip(values, positions, strict=True):
+        if value is None or isinstance(value, list | dict):
+            raise ConfigurationError(
+                "TextMissing",
+                f"Row {row + 1} of {split} has no text in column {column}. Correct the row, or name another column.",
+            )
+    return [str(value) for value in values]
+
+
+def vocabulary(tokenizer: Any) -> str:
+    """A name for what a tokenizer does."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(f"{type(tokenizer).__name__} {told} {tokenizer.special_tokens_map}".encode()).hexdigest()
