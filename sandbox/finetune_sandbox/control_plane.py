@@ -168,7 +168,8 @@ class ControlPlane:
         self._wait_for("/readyz")
         if self.options.workloads:
             self._launch("kube-controller-manager", self._controller_manager_flags())
-            self._launch("kube-scheduler", ("--config", str(self._written_scheduler_configuration())))
+            configuration = self._written_scheduler_configuration()
+            self._launch("kube-scheduler", (f"--config={configuration}", "--secure-port=0"))
             # Without it the first pod would be refused: serviceaccount "default" not found.
             self._wait_for("/api/v1/namespaces/default/serviceaccounts/default")
 

@@ -95,13 +95,13 @@ class PodProcess:
 
     def kill(self) -> None:
         """SIGKILL to every process of the pod, also those in sessions of their own."""
-        while found := _processes_of(self._program.uid):
+        while found := processes_marked(self._program.uid):
             for process in found:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
 
 
-def _processes_of(uid: str) -> tuple[int, ...]:
+def processes_marked(uid: str) -> tuple[int, ...]:
     """Living processes that carry the pod's mark; a zombie has no environment any more."""
     mark = f"{MARK}={uid}".encode()
     found = []
