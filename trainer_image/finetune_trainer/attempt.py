@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune_trainer import last_word
 from finetune_trainer.artifact_store import ArtifactStore
+from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import Checkpoint, CheckpointKind, Outcome, OutcomeKind, Resume, TrainerState
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import RetryLater, TrainerError
@@ -38,12 +39,12 @@ FINAL_PATIENCE = 900.0
 
 def attempted(config: RunConfig, here: Surroundings, flag: StopFlag, started: float) -> Outcome:
     """Restore, train and publish; the outcome of this rank."""
-    args = arguments(config, here)
+    wanted, args = arguments(config, here)
     ranks = gang(args)
     attempt = Attempt(config=config, here=here, flag=flag, gang=ranks, board=ProgressBoard(here, writes=ranks.is_first))
     attempt.board.phase_took("import", time.monotonic() - started)
     try:
-        return attempt.outcome(args, started)
+        return attempt.outcome(wanted, args, started)
     except TrainerError as problem:
         attempt.close_tracking(exit_code=int(last_word.EXIT_CODES[problem.kind]))
         raise
@@ -65,7 +66,7 @@ class Attempt:
     uploader: Uploader | None = None
     trainer: RecoverableTrainer | None = None
 
-    def outcome(self, args: Any, started: float) -> Outcome:
+    def outcome(self, wanted: Plan, args: Any, started: float) -> Outcome:
         """The attempt, told as it goes."""
         agreement = Agreement(self.flag, self.gang)
         self.board.tell(state=TrainerState.RESTORING)
@@ -76,7 +77,7 @@ class Attempt:
         restored = self._restored(store)
         self.board.phase_took("restore", time.monotonic() - began)
         began = time.monotonic()
-        todo = work(self.config, args)
+        todo = work(self.config, self.here, wanted, args)
         belonging = self._belonging(todo)
         if restored is not None:
             self._on_first(lambda: refuse_changes(restored, belonging))

@@ -1,39 +1,76 @@
-"""What is trained, ready to run: the model, the data and the loss of the task, in a Trainer that can be interrupted."""
+"""What is trained, ready to run: the task's model, data and loss in a Trainer that can be interrupted."""
 
+import contextlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import transformers
+
+from finetune_trainer import tasks
+from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.trainer import RecoverableTrainer
+
+SECRET = ("token", "key", "password")
+
+
+class TaskTrainer(RightLoss, RecoverableTrainer):
+    """The Trainer with the loss of the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A Trainer with everything but the recovery around it."""
 
-    trainer: RecoverableTrainer
+    trainer: TaskTrainer
     fingerprint: str
     settings: dict[str, Any]
 
 
-def arguments(config: RunConfig, here: Surroundings) -> Any:
-    """Interim: a tiny model of this file's own, until the tasks are there."""
-    import transformers
+def arguments(config: RunConfig, here: Surroundings) -> tuple[Plan, Any]:
+    """The plan for these processes and transformers' arguments; meets the other processes."""
+    transformers.logging.disable_progress_bar()
+    wanted = plan(config, int(os.environ.get("WORLD_SIZE", "1")))
+    return wanted, training_arguments(wanted, here.output_dir)
 
-    raw = config.training.model_dump(exclude_unset=True)
-    return transformers.TrainingArguments(**raw, output_dir=str(here.output_dir), report_to="none", use_cpu=True)
+
+def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work:
+    """The task, prepared."""
+    ready = tasks.prepared(config, wanted, args, here.work_dir / "prepared")
+    trainer = TaskTrainer(
+        model=ready.model,
+        args=args,
+        train_dataset=ready.train_dataset,
+        eval_dataset=ready.eval_dataset,
+        data_collator=ready.collator,
+        processing_class=ready.processing_class,
+        compute_metrics=None if wanted.loss_only else ready.compute_metrics,
+        preprocess_logits_for_metrics=None if wanted.loss_only else ready.preprocess_logits_for_metrics,
+        callbacks=early_stopping(config),
+    )
+    trainer.task_loss = ready.loss
+    return Work(trainer=trainer, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
 
 
-def work(config: RunConfig, args: Any) -> Work:
-    """Interim: a tiny model of this file's own, until the tasks are there."""
-    import torch
-    import transformers
+def early_stopping(config: RunConfig) -> list[Any]:
+    """The callback that stops when the metric no longer improves, where the job wants it."""
+    wanted = config.evaluation.early_stopping
+    if wanted is None:
+        return []
+    return [
+        transformers.EarlyStoppingCallback(
+            early_stopping_patience=wanted.patience, early_stopping_threshold=wanted.threshold
+        )
+    ]
 
-    transformers.set_seed(args.seed)
-    c = transformers.BertConfig(vocab_size=99, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=32, num_labels=2)
-    model = transformers.BertForSequenceClassification(c)
-    g = torch.Generator().manual_seed(1)
-    data = [{"input_ids": torch.randint(1, 99, (8,), generator=g), "labels": torch.tensor(i % 2)} for i in range(40)]
-    tr = RecoverableTrainer(model=model, args=args, train_dataset=data, eval_dataset=data[:8])
-    return Work(trainer=tr, fingerprint="x", settings=args.to_sanitized_dict())
+
+def settings(args: Any, model: Any) -> dict[str, Any]:
+    """Every hyperparameter and the model's shape, as W&B's run configuration has them; no key among them."""
+    shape: dict[str, Any] = {}
+    with contextlib.suppress(AttributeError):
+        shape = model.config.to_dict()
+    named = {**shape, **args.to_dict(), "num_parameters": sum(one.numel() for one in model.parameters())}
+    return {name: value for name, value in named.items() if not name.endswith(SECRET)}
