@@ -65,11 +65,6 @@ TABLE = (
         is_asked_for=lambda spec: spec.model.trust_remote_code,
     ),
     Feature(
-        field="spec.model.freeze",
-        message="Frozen parameters are not built; leave it out to train all of them.",
-        is_asked_for=lambda spec: bool(spec.model.freeze),
-    ),
-    Feature(
         field="spec.tokenizer.packing",
         message="Packing is not built; leave it out.",
         is_asked_for=lambda spec: spec.tokenizer.packing,
@@ -83,6 +78,11 @@ TABLE = (
         field="spec.tokenizer.chatTemplate",
         message="Chat templates are not built; leave it out.",
         is_asked_for=lambda spec: spec.tokenizer.chat_template is not None,
+    ),
+    Feature(
+        field="spec.training.use_liger_kernel",
+        message="Liger's kernels are not built; leave it out.",
+        is_asked_for=lambda spec: bool(spec.training.use_liger_kernel),
     ),
     Feature(
         field="spec.peft",
@@ -105,11 +105,6 @@ TABLE = (
         field="spec.compute.minNodes",
         message="Going on with fewer nodes is not built; leave it out.",
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
-    ),
-    Feature(
-        field="spec.evaluation.metrics",
-        message="Metrics by name are not built; leave it out to measure those of the task.",
-        is_asked_for=lambda spec: bool(spec.evaluation.metrics),
     ),
     Feature(
         field="spec.evaluation.predictionTable",
