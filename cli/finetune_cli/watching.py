@@ -1,17 +1,14 @@
 """Watches a job to its end: a progress bar, a line for each event, and a preemption on purpose."""
 
 import asyncio
-from contextlib import suppress
 
-import aiohttp
 from finetune_operator.api.conditions import ConditionStatus, ConditionType
 from finetune_operator.api.status import Phase
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.port import Manifest
+from finetune_sandbox import trainers
 from finetune_sandbox.workstation import Workstation
-from finetune_trainer.contract.environment import DEFAULT_PROGRESS_PORT, PROGRESS_PATH
 from finetune_trainer.contract.outcome import Progress
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -59,14 +56,8 @@ def sentence(event: Manifest) -> str:
 
 async def progress(station: Workstation, job: FineTuneJob) -> Progress | None:
     """What rank 0 of the current attempt says now; None while it does not answer."""
-    if job.status.phase not in {Phase.STARTING, Phase.RUNNING}:
-        return None
     first = f"{job.metadata.name}-{job.status.attempt}-0"
-    addresses = [pod.get("status", {}).get("podIP") for pod in await station.pods() if pod["metadata"]["name"] == first]
-    if not addresses or not addresses[0]:
-        return None
-    url = f"http://{addresses[0]}:{DEFAULT_PROGRESS_PORT}{PROGRESS_PATH}"
-    with suppress(aiohttp.ClientError, TimeoutError, OSError, ValidationError):
-        async with aiohttp.ClientSession() as session, session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as got:
-            return Progress.model_validate_json(await got.read())
+    for pod in await station.pods():
+        if pod["metadata"]["name"] == first and job.status.phase in {Phase.STARTING, Phase.RUNNING}:
+            return await trainers.progress(pod)
     return None

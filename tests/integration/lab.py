@@ -1,0 +1,191 @@
+"""All real parts but the containers: control plane, operator process, trainer, W&B SDK; pods are processes.
+
+A test gets a `Lab`, applies jobs with kubectl, does harm, and reads what users read.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from finetune_operator.api.v1alpha1 import FineTuneJob
+from finetune_operator.cluster.observe import parsed
+from finetune_operator.cluster.port import EVENT, JOB, POD, SECRET, Manifest, Selection
+from finetune_operator.names import LABEL_JOB, run_id
+from finetune_sandbox import processes, trainers
+from finetune_sandbox.comparison import Comparison, compared
+from finetune_sandbox.control_plane import ControlPlane
+from finetune_sandbox.process_node import ProcessNode
+from finetune_sandbox.real_api import RealApi
+from finetune_sandbox.wandb_server import WandbServer
+from finetune_trainer.launch import free_port
+
+PATIENCE = 150.0
+IMAGE = "finetune-trainer:test"
+ABSENT_IMAGE = "registry.example/absent:1"
+
+
+@dataclass(slots=True, kw_only=True)
+class Lab:
+    """One namespace with a node, an operator and what jobs talk to."""
+
+    plane: ControlPlane
+    api: RealApi
+    namespace: str
+    node: ProcessNode
+    wandb: WandbServer
+    hub_url: str
+    folder: Path
+    operators: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_operator(self) -> subprocess.Popen[bytes]:
+        """Start `python -m finetune_operator` as a process of its own."""
+        environment = {
+            **os.environ,
+            "FINETUNE_TRAINER_IMAGE": IMAGE,
+            "FINETUNE_HUB_ENDPOINT": self.hub_url,
+            "FINETUNE_WANDB_BASE_URL": self.wandb.url,
+            "FINETUNE_HTTP_PORT": str(free_port()),
+            "FINETUNE_LEASE_NAME": "finetune-operator",
+        }
+        command = (sys.executable, "-m", "finetune_operator", "--namespace", self.namespace)
+        log = self.folder / f"operator-{len(self.operators)}.log"
+        arguments = (*command, "--kubeconfig", str(self.plane.kubeconfig))
+        self.operators.append(processes.start(arguments, log, environment))
+        return self.operators[-1]
+
+    async def keep_key(self, name: str = "wandb", key: str | None = None) -> None:
+        """Create the Secret with the W&B key."""
+        values = {"WANDB_API_KEY": key or self.wandb.environment()["WANDB_API_KEY"]}
+        metadata = {"name": name, "namespace": self.namespace}
+        await self.api.create(SECRET, {"metadata": metadata, "stringData": values})
+
+    async def apply(self, manifest: Manifest) -> FineTuneJob:
+        """What `kubectl apply -f` does with a job."""
+        text = yaml.safe_dump(manifest)
+        await asyncio.to_thread(self.plane.kubectl, "apply", "-n", self.namespace, "-f", "-", stdin=text)
+        return await self.job(manifest["metadata"]["name"])
+
+    async def job(self, name: str) -> FineTuneJob:
+        """The job as it is now."""
+        manifest = await self.api.get(JOB, self.namespace, name)
+        assert manifest is not None, name
+        return parsed(manifest)
+
+    async def pods(self, name: str) -> tuple[Manifest, ...]:
+        """The job's pods."""
+        return (await self.api.list(Selection(kind=POD, namespace=self.namespace, labels={LABEL_JOB: name}))).items
+
+    async def until(self, name: str, holds: Callable[[FineTuneJob], bool], patience: float = PATIENCE) -> FineTuneJob:
+        """The job, as soon as this holds of it; fails with all that is known when it does not in time."""
+        deadline = time.monotonic() + patience
+        while not holds(job := await self.job(name)):
+            assert time.monotonic() < deadline, await self.story(name)
+            await asyncio.sleep(0.1)
+        return job
+
+    async def ended(self, name: str) -> FineTuneJob:
+        """The job, when it has succeeded; fails when it ends otherwise."""
+        job = await self.until(name, lambda job: job.status.phase in {"Succeeded", "Failed"})
+        assert job.status.phase == "Succeeded", await self.story(name)
+        return job
+
+    async def trains(self, name: str, attempt: int = 1, step: int = 1) -> FineTuneJob:
+        """The job, when the attempt has published a checkpoint at or after the step."""
+
+        def holds(job: FineTuneJob) -> bool:
+            here = job.status.checkpoint
+            return job.status.attempt == attempt and here is not None and here.step >= step
+
+        return await self.until(name, holds)
+
+    async def reached(self, name: str, step: int, attempt: int = 1, node_rank: int = 0) -> None:
+        """Wait until the trainer of this attempt has made a step; asked directly, to do harm in time."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            pod = await self.api.get(POD, self.namespace, f"{name}-{attempt}-{node_rank}")
+            word = await trainers.progress(pod) if pod else None
+            if word and word.step >= step:
+                return
+            assert time.monotonic() < deadline, await self.story(name)
+            await asyncio.sleep(0.02)
+
+    def compared(self, left: FineTuneJob, right: FineTuneJob) -> Comparison:
+        """What the runs of two jobs have left on the W&B server."""
+        return compared(self.wandb.records, run_id(left.metadata.uid), run_id(right.metadata.uid))
+
+    async def reasons(self, name: str) -> list[str]:
+        """The reasons of the events about the job, oldest first."""
+        found = (await self.api.list(Selection(kind=EVENT, namespace=self.namespace))).items
+        mine = [event for event in found if event["involvedObject"].get("name") == name]
+        return [event["reason"] for event in sorted(mine, key=lambda e: int(e["metadata"]["resourceVersion"]))]
+
+    async def story(self, name: str) -> str:
+        """Everything that helps to understand a failure."""
+        job = await self.job(name)
+        logs = [path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("operator-*.log"))]
+        pods = [
+            self.node.logs(self.namespace, pod["metadata"]["name"])[-3000:]
+            for pod in await self.pods(name)
+            if pod.get("spec", {}).get("nodeName")
+        ]
+        status = json.dumps(job.status.model_dump(mode="json", exclude_none=True), indent=1)
+        return "\n".join([status, *logs, *pods])
+
+    def stop(self) -> None:
+        """End the operators."""
+        for process in self.operators:
+            process.terminate()
+        for process in self.operators:
+            process.wait(20)
+
+
+@asynccontextmanager
+async def furnished(lab: Lab) -> AsyncIterator[Lab]:
+    """The lab with an operator, while the block lasts."""
+    lab.start_operator()
+    try:
+        yield lab
+    finally:
+        lab.stop()
+
+
+def job(name: str, **spec: Any) -> Manifest:
+    """A short text classification that logs every step; `spec` replaces whole blocks."""
+    blocks: Mapping[str, Any] = {
+        "task": "text-classification",
+        "model": {"uri": "hf://google-bert/bert-base-uncased"},
+        "dataset": {
+            "uri": "hf://nyu-mll/glue",
+            "config": "mrpc",
+            "columns": {"text": ["sentence1", "sentence2"], "label": "label"},
+            "maxSamples": {"evaluation": 16},
+        },
+        "training": {
+            "max_steps": 120,
+            "per_device_train_batch_size": 8,
+            "learning_rate": 0.001,
+            "logging_steps": 1,
+            "eval_strategy": "steps",
+            "eval_steps": 15,
+        },
+        "checkpoint": {"everySteps": 5},
+        "compute": {"nodes": 1, "gpusPerNode": 1},
+        "restart": {"backoffSeconds": 0},
+        "podTemplate": {"terminationGracePeriodSeconds": 30},
+        "wandb": {"project": "lab", "secretRef": {"name": "wandb"}},
+    }
+    return {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": name},
+        "spec": {**blocks, **spec},
+    }
