@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
+from finetune_trainer.contract.free_arguments import FREE_TO_CHANGE
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.contract.run_config import RunConfig
@@ -63,14 +64,10 @@ def mathematics(config: RunConfig) -> str:
     training = {
         name: value
         for name, value in config.training.model_dump(mode="json", exclude_unset=True).items()
-        if not name.startswith(("save_", "logging_", "log_")) and name not in WITHOUT_EFFECT
+        if name not in FREE_TO_CHANGE
     }
     text = json.dumps({**named, "training": training}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-WITHOUT_EFFECT = frozenset({"disable_tqdm", "dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor"})
-"""Training arguments that change what is seen or how fast, never the numbers."""
 
 
 def hashed(path: Path) -> FileEntry:

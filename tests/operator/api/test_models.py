@@ -1,12 +1,17 @@
 import pytest
 from finetune_operator import names
-from finetune_operator.api import edit_rules, pod_rules
+from finetune_operator.api import pod_rules
 from finetune_operator.api.status import Restarts
 from finetune_operator.api.unsupported import unsupported
 from finetune_operator.api.v1alpha1 import FineTuneJob, FineTuneJobSpec, PodTemplate
+from finetune_operator.build.config_map import run_config
 from finetune_operator.build.volumes import volume_mounts, volumes
+from finetune_operator.config import Config
+from finetune_trainer.contract.free_arguments import FREE_TO_CHANGE
 from finetune_trainer.contract.refused_arguments import OWNED, REFUSED, REMOVED
+from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import TrainingArguments, arguments
+from finetune_trainer.manifest import mathematics
 from pydantic import ValidationError
 
 from tests.operator.api.cases import base, merged, table
@@ -16,6 +21,11 @@ def job(**spec: object) -> FineTuneJob:
     """The base job as the operator reads it."""
     metadata = {"name": "job", "namespace": "jobs", "uid": "u", "managedFields": []}
     return FineTuneJob.model_validate(merged(base(), {"metadata": metadata, "spec": spec}))
+
+
+def run(**training: float) -> RunConfig:
+    """What the trainer is told of the base job with these arguments."""
+    return run_config(job(training=training), Config(trainer_image="trainer"))
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
@@ -40,7 +50,16 @@ def test_arguments_are_only_those_that_the_job_sets() -> None:
 
 
 def test_every_argument_free_to_change_exists() -> None:
-    assert set(TrainingArguments.model_fields) >= edit_rules.FREE_TO_CHANGE
+    assert set(TrainingArguments.model_fields) >= FREE_TO_CHANGE
+
+
+@pytest.mark.parametrize("argument", sorted({"eval_steps", "save_steps", "logging_steps"} & FREE_TO_CHANGE))
+def test_the_trainer_resumes_after_an_edit_that_the_rules_allow(argument: str) -> None:
+    assert mathematics(run(**{argument: 7})) == mathematics(run())
+
+
+def test_the_trainer_sees_an_edit_that_the_rules_refuse() -> None:
+    assert mathematics(run(learning_rate=0.1)) != mathematics(run())
 
 
 def test_parts_of_the_pod_stay_as_they_were_written() -> None:
