@@ -1,6 +1,6 @@
 """Text classification: one label for a text or a pair of texts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,10 @@ class _Examples:
 
 
 def _chosen(config: RunConfig, plan: Plan, classes: int) -> Mapping[str, Any]:
-    known = {"accuracy": metrics.accuracy, "f1": partial(metrics.f1, classes=classes)}
+    known: dict[str, Callable[..., float]] = {
+        "accuracy": metrics.accuracy,
+        "f1": partial(metrics.f1, classes=classes),
+    }
     if config.training.metric_for_best_model is None or not plan.loss_only:
         return metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)
     raise ConfigurationError(

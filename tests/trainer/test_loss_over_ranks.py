@@ -1,0 +1,124 @@
+"""Loss, gradient norm and evaluation do not depend on how a step is shared out."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune_trainer.contract.run_config import RunConfig
+
+from tests.trainer import tiny
+
+pytestmark = pytest.mark.training
+
+Rows = list[dict[str, float]]
+TASKS = ("text-classification", "text-generation")
+SHARED_OUT = {
+    "ddp": {},
+    "accumulated": {"globalBatchSize": 8, "batch": 2},
+    "zero-1": {"distributed": {"deepspeed": {"zeroStage": 1}}},
+    "zero-2": {"distributed": {"deepspeed": {"zeroStage": 2}}},
+    "zero-2-accumulated": {"distributed": {"deepspeed": {"zeroStage": 2}}, "globalBatchSize": 8, "batch": 2},
+}
+"""Ways in which two ranks share eight examples."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with models, data and results."""
+    folder = tmp_path_factory.mktemp("ranks")
+    tiny.bert(folder / "text-classification")
+    tiny.gpt2(folder / "text-generation")
+    tiny.jsonl_file(folder / "rows.jsonl")
+    return folder
+
+
+def job(place: Path, task: str, batch: int, **blocks: Any) -> RunConfig:
+    """Four steps of eight examples, and an evaluation of 21 in batches that do not fit."""
+    training = {
+        "max_steps": 4,
+        "per_device_train_batch_size": batch,
+        "per_device_eval_batch_size": 5,
+        "logging_steps": 1,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "no",
+        "learning_rate": 1e-3,
+    }
+    return tiny.config(
+        f"file://{place / task}",
+        f"file://{place / 'rows.jsonl'}",
+        task=task,
+        training=training,
+        data={"splits": {"evaluation": "train[:21]"}},
+        **blocks,
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path) -> dict[str, Rows]:
+    """What one process logs that takes the eight examples of a step at once."""
+    from tests.trainer.learn import logged
+
+    return {task: logged(job(place, task, 8), place) for task in TASKS}
+
+
+@pytest.fixture(scope="module")
+def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
+    """What rank 0 of two logs and what wraps its model, for each task and way of sharing."""
+    cases = {}
+    for task in TASKS:
+        for way, blocks in SHARED_OUT.items():
+            settings = dict(blocks)
+            case = job(place, task, settings.pop("batch", 4), **settings)
+            cases[f"{task} {way}"] = case.model_dump(mode="json", exclude_unset=True)
+    (place / "cases.json").write_text(json.dumps(cases))
+    program = Path(__file__).parent / "learn.py"
+    ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program), str(place))
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    ended = subprocess.run(
+        (sys.executable, *ranks), env=env, cwd=root, text=True, capture_output=True, check=False, timeout=240
+    )
+    assert (place / "logged.json").exists(), ended.stderr[-4000:]
+    found: dict[str, tuple[Rows, str]] = json.loads((place / "logged.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_four_accumulated_passes_are_one_pass_of_four_times_the_examples(
+    task: str, alone: dict[str, Rows], place: Path
+) -> None:
+    from tests.trainer.learn import logged
+
+    accumulated = logged(job(place, task, 2, globalBatchSize=8), place)
+
+    assert accumulated == [pytest.approx(row, rel=1e-4) for row in alone[task]]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("way", SHARED_OUT)
+def test_two_ranks_log_what_one_process_logs(
+    task: str, way: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
+) -> None:
+    assert in_two[f"{task} {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone[task]]
+
+
+@pytest.mark.parametrize(
+    ("way", "wrapper"),
+    [("ddp", "DistributedDataParallel"), ("zero-1", "DeepSpeedEngine 1"), ("zero-2", "DeepSpeedEngine 2")],
+)
+def test_the_strategy_asked_for_is_the_one_in_effect(
+    way: str, wrapper: str, in_two: dict[str, tuple[Rows, str]]
+) -> None:
+    assert in_two[f"text-classification {way}"][1] == wrapper
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_step_and_an_evaluation_log_all_that_is_compared(task: str, alone: dict[str, Rows]) -> None:
+    metrics = {"eval_accuracy", "eval_f1"} if task == "text-classification" else {"eval_perplexity"}
+
+    assert [set(row) - {"step"} for row in alone[task][1:3]] == [{"loss", "grad_norm"}, {"eval_loss", *metrics}]
