@@ -1,16 +1,16 @@
 """What an API server adds to a new object, and what it refuses, for the kinds that we use."""
 
+import functools
+from collections.abc import Iterable
 from typing import Any
 
-from finetune_operator.api.status import FineTuneJobStatus
-from finetune_operator.api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.api.admission import Violation, defaulted, violations
+from finetune_operator.api.crd import schema
+from finetune_operator.api.structural import Schema
 from finetune_operator.cluster.port import JOB, POD, Kind, Manifest, Refused
-from finetune_trainer.contract.model import Model
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from finetune_operator.names import MAX_JOB_NAME
 
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-MAX_NAME = 48
 
 
 def admitted(kind: Kind, manifest: Manifest, priorities: dict[str, int]) -> Manifest:
@@ -43,42 +43,41 @@ def admitted_status(kind: Kind, name: str, status: Manifest) -> Manifest:
     """A status as it is stored: what the schema of a job does not know is dropped without a word."""
     if kind != JOB:
         return status
-    try:
-        FineTuneJobStatus.model_validate(status)
-    except ValidationError as error:
-        wrong = [each for each in error.errors() if each["type"] != "extra_forbidden"]
-        if wrong:
-            raise Refused(_invalid(name, "status", wrong[0])) from None
-        for each in error.errors():
-            _drop(status, each["loc"])
-    return status
+    schema = _schema()["properties"]["status"]
+    kept: Manifest = _pruned(status, schema)
+    _refuse_first(name, violations(kept, schema, "status"))
+    return kept
+
+
+@functools.cache
+def _schema() -> Schema:
+    return schema()
 
 
 def _admitted_job(manifest: Manifest) -> Manifest:
+    """Defaults and types are the CRD's; its CEL rules are evaluated by `finetune run` before it gets here."""
     name = manifest["metadata"]["name"]
-    if len(name) > MAX_NAME:
+    if len(name) > MAX_JOB_NAME:
         raise Refused(f'FineTuneJob.finetune.dev "{name}" is invalid: metadata.name: must have at most 48 characters')
-    return manifest | {"spec": _defaulted(FineTuneJobSpec, name, manifest.get("spec") or {})}
+    filled: Manifest = defaulted(manifest, _schema())
+    _refuse_first(name, violations(filled, _schema()))
+    return filled
 
 
-def _defaulted(model: type[Model], name: str, value: Any) -> dict[str, Any]:
-    try:
-        return model.model_validate(value).model_dump(mode="json", by_alias=True, exclude_none=True)
-    except ValidationError as error:
-        raise Refused(_invalid(name, "spec", error.errors()[0])) from None
+def _refuse_first(name: str, found: Iterable[Violation]) -> None:
+    for each in found:
+        if each.message.startswith("unknown field"):
+            raise Refused(f"strict decoding error: {each.message.removesuffix('.')}")
+        raise Refused(f'FineTuneJob.finetune.dev "{name}" is invalid: {each}')
 
 
-def _invalid(name: str, root: str, error: ErrorDetails) -> str:
-    path = ".".join((root, *(str(part) for part in error["loc"])))
-    if error["type"] == "extra_forbidden":
-        return f'strict decoding error: unknown field "{path}"'
-    return f'FineTuneJob.finetune.dev "{name}" is invalid: {path}: {error["msg"]}'
-
-
-def _drop(value: Any, path: tuple[int | str, ...]) -> None:
-    for part in path[:-1]:
-        value = value[part]
-    del value[path[-1]]
+def _pruned(value: Any, schema: Schema) -> Any:
+    if isinstance(value, list):
+        return [_pruned(each, schema.get("items", {})) for each in value]
+    if not isinstance(value, dict) or not schema.get("properties"):
+        return value
+    fields = schema["properties"]
+    return {name: _pruned(inner, fields[name]) for name, inner in value.items() if name in fields}
 
 
 def _admitted_pod(manifest: Manifest, priorities: dict[str, int]) -> Manifest:
