@@ -68,8 +68,8 @@ VOLUMES = (
     ),
     Rule(
         at="spec.podTemplate.volumeMounts[].mountPath",
-        rule="self.startsWith('/') && !self.contains(':') && !self.contains('/../') && !self.endsWith('/..')",
-        message="A mountPath is absolute, without : and without ..; correct it.",
+        rule="self.startsWith('/') && !self.matches('(:|//|/[.][.]?(/|$))')",
+        message="A mountPath is absolute and plain, without :, //, /. and /..; correct it.",
     ),
     Rule(
         at="spec.podTemplate.volumeMounts[].mountPath",
