@@ -1,107 +1,14 @@
 """The engine over the API server in memory: jobs go in, pods and statuses come out."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from finetune_operator.build.attempt import token
-from finetune_operator.cluster.engine import Engine, Tuning
 from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD, SERVICE, Kind, Manifest, Refused, Selection
-from finetune_operator.cluster.progress import Pace
-from finetune_operator.config import Config
 from finetune_sandbox.memory_api import MemoryApi
 
-from tests.operator.cluster.worlds import job, until
-
-CONFIG = Config(trainer_image="trainer:dev")
-QUICK = Tuning(pace=Pace(starting=0.02, shortest=0.02, longest=0.02))
-
-
-class Trainers:
-    """What trainers answer, by address."""
-
-    def __init__(self) -> None:
-        self.words: dict[str, bytes] = {}
-
-    async def __call__(self, url: str) -> bytes:
-        if url not in self.words:
-            raise OSError("connection refused")
-        return self.words[url]
-
-
-class World:
-    """A cluster with an engine at work."""
-
-    def __init__(self, api: MemoryApi) -> None:
-        self.api = api
-        self.trainers = Trainers()
-
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[Engine]:
-        engine = Engine(self.api, CONFIG, tuning=QUICK, ask=self.trainers)
-        task = asyncio.create_task(engine.run())
-        try:
-            yield engine
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-    async def status(self, name: str = "a") -> dict[str, Any]:
-        found = await self.api.get(JOB, "default", name)
-        return (found or {}).get("status") or {}
-
-    async def reason(self, name: str = "a") -> str:
-        ready = [c for c in (await self.status(name)).get("conditions", ()) if c["type"] == "Ready"]
-        return ready[0]["reason"] if ready else ""
-
-    async def names(self, kind: Kind = POD) -> list[str]:
-        return [item["metadata"]["name"] for item in (await self.api.list(Selection(kind=kind))).items]
-
-    async def has_pods(self, *names: str) -> None:
-        async def there() -> bool:
-            return set(names) <= set(await self.names())
-
-        await until(there, what=f"pods {names}")
-
-    async def reaches(self, **fields: Any) -> None:
-        async def there() -> bool:
-            return fields.items() <= (await self.status()).items()
-
-        await until(there, what=f"status {fields}")
-
-    async def gives(self, reason: str) -> None:
-        async def there() -> bool:
-            return await self.reason() == reason
-
-        await until(there, what=f"reason {reason}")
-
-    async def runs(self, pod: str) -> None:
-        await self.api.bind("default", pod, "node")
-        started = {"startedAt": "2026-11-21T00:00:00Z"}
-        container = {"name": "trainer", "ready": True, "state": {"running": started}}
-        status = {"phase": "Running", "podIP": "127.0.0.9", "containerStatuses": [container]}
-        await self.api.patch_status(POD, "default", pod, status)
-
-    async def ends(self, pod: str, *, kind: str, code: int) -> None:
-        found = await self.api.get(JOB, "default", "a")
-        assert found is not None
-        attempt = found["status"]["attempt"]
-        outcome = {
-            "kind": kind,
-            "reason": "Said",
-            "message": "It is said.",
-            "attempt": attempt,
-            "token": token(found["metadata"]["uid"], attempt),
-            "endedAt": "2026-11-21T00:00:00Z",
-        }
-        terminated = {"exitCode": code, "reason": "Error", "message": json.dumps(outcome)}
-        container = {"name": "trainer", "state": {"running": None, "terminated": terminated}}
-        phase = "Failed" if code else "Succeeded"
-        await self.api.patch_status(POD, "default", pod, {"phase": phase, "containerStatuses": [container]})
+from tests.operator.cluster.worlds import World, job, until
 
 
 @pytest.fixture

@@ -3,11 +3,19 @@
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from finetune_operator.cluster.port import Manifest
+from finetune_operator.build.attempt import token
+from finetune_operator.cluster.engine import Engine, Tuning
+from finetune_operator.cluster.port import JOB, POD, Cluster, Kind, Manifest, Selection
+from finetune_operator.cluster.progress import Pace
+from finetune_operator.config import Config
+
+ClusterT = TypeVar("ClusterT", bound=Cluster)
 
 PATIENCE_SECONDS = 20
 
@@ -96,3 +104,106 @@ def job(name: str = "a", namespace: str = "default", **spec: Any) -> Manifest:
         }
         | spec,
     }
+
+
+CONFIG = Config(trainer_image="trainer:dev")
+QUICK = Tuning(pace=Pace(starting=0.02, shortest=0.02, longest=0.02))
+
+
+class Trainers:
+    """What trainers answer, by address."""
+
+    def __init__(self) -> None:
+        self.words: dict[str, bytes] = {}
+
+    async def __call__(self, url: str) -> bytes:
+        if url not in self.words:
+            raise OSError("connection refused")
+        return self.words[url]
+
+
+class World(Generic[ClusterT]):
+    """A cluster with an engine at work."""
+
+    def __init__(self, api: ClusterT, namespace: str = "default") -> None:
+        self.api = api
+        self.namespace = namespace
+        self.trainers = Trainers()
+
+    @asynccontextmanager
+    async def at_work(self, cluster: Cluster | None = None) -> AsyncIterator[Engine]:
+        """Run an engine, against a cluster that may be out of order."""
+        namespace = self.namespace
+        engine = Engine(cluster or self.api, CONFIG, namespace=namespace, tuning=QUICK, ask=self.trainers)
+        task = asyncio.create_task(engine.run())
+        try:
+            yield engine
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def attempts(self) -> list[int]:
+        """The attempts that the status knows, newest first."""
+        status = await self.status()
+        return [status["attempt"], *(each["attempt"] for each in status["lastAttempts"])]
+
+    async def status(self, name: str = "a") -> dict[str, Any]:
+        found = await self.api.get(JOB, self.namespace, name)
+        return (found or {}).get("status") or {}
+
+    async def reason(self, name: str = "a") -> str:
+        ready = [c for c in (await self.status(name)).get("conditions", ()) if c["type"] == "Ready"]
+        return ready[0]["reason"] if ready else ""
+
+    async def names(self, kind: Kind = POD) -> list[str]:
+        return [
+            item["metadata"]["name"]
+            for item in (await self.api.list(Selection(kind=kind, namespace=self.namespace))).items
+        ]
+
+    async def has_pods(self, *names: str) -> None:
+        async def there() -> bool:
+            return set(names) <= set(await self.names())
+
+        await until(there, what=f"pods {names}")
+
+    async def reaches(self, **fields: Any) -> None:
+        async def there() -> bool:
+            return fields.items() <= (await self.status()).items()
+
+        await until(there, what=f"status {fields}")
+
+    async def gives(self, reason: str) -> None:
+        async def there() -> bool:
+            return await self.reason() == reason
+
+        await until(there, what=f"reason {reason}")
+
+    async def runs(self, pod: str) -> None:
+        started = {"startedAt": "2026-11-21T00:00:00Z"}
+        container = {"name": "trainer", "ready": True, "state": {"running": started}}
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-21T00:00:00Z"}
+        status = {
+            "phase": "Running",
+            "podIP": "127.0.0.9",
+            "conditions": [scheduled],
+            "containerStatuses": [container],
+        }
+        await self.api.patch_status(POD, self.namespace, pod, status)
+
+    async def ends(self, pod: str, *, kind: str, code: int) -> None:
+        found = await self.api.get(JOB, self.namespace, "a")
+        assert found is not None
+        attempt = found["status"]["attempt"]
+        outcome = {
+            "kind": kind,
+            "reason": "Said",
+            "message": "It is said.",
+            "attempt": attempt,
+            "token": token(found["metadata"]["uid"], attempt),
+            "endedAt": "2026-11-21T00:00:00Z",
+        }
+        terminated = {"exitCode": code, "reason": "Error", "message": json.dumps(outcome)}
+        container = {"name": "trainer", "state": {"running": None, "terminated": terminated}}
+        phase = "Failed" if code else "Succeeded"
+        await self.api.patch_status(POD, self.namespace, pod, {"phase": phase, "containerStatuses": [container]})
