@@ -11,6 +11,9 @@ from aiohttp import web
 
 T = TypeVar("T")
 
+PATIENCE = 0.05
+"""How long requests under way may go on after the end, in seconds; aiohttp takes 0 for ever."""
+
 
 class Loopback:
     """An application on a thread with a loop of its own; it can go away and come back at the same address."""
@@ -53,7 +56,7 @@ class Loopback:
         return asyncio.run_coroutine_threadsafe(act, self._loop).result(timeout=60)
 
     async def _open(self) -> None:
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=PATIENCE)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
@@ -69,7 +72,7 @@ async def serve_until_signal(application: web.Application, *, host: str, port: i
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=PATIENCE)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -1,0 +1,86 @@
+"""The unmodified W&B SDK in a process of its own, pointed at a server of the test's."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PRELUDE = """
+import os, signal, sys, time
+from datetime import timedelta
+from pathlib import Path
+import wandb
+
+def folder(**files):
+    path = Path(os.environ["SCRATCH"]) / "files"
+    path.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (path / name).write_text(text)
+    return str(path)
+
+def logged(run, name, aliases=(), *, wait=True, ttl=None, **files):
+    artifact = wandb.Artifact(name, "checkpoint", metadata={"files": len(files)})
+    artifact.ttl = ttl
+    artifact.add_dir(folder(**files))
+    future = run.log_artifact(artifact, aliases=list(aliases))
+    return future.wait() if wait else future
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """Runs scripts that use the SDK."""
+
+    environment: dict[str, str]
+    scratch: Path
+
+    def start(self, script: str) -> subprocess.Popen[str]:
+        """Begin a script and do not wait for it."""
+        places = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
+        own = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.scratch),
+            "SCRATCH": str(self.scratch),
+            "WANDB_PROJECT": "tests",
+            "WANDB_SILENT": "true",
+            "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "0.2",
+            "WANDB_X_DISABLE_STATS": "true",
+            **{each: str(self.scratch / each.lower()) for each in places},
+        }
+        self.scratch.mkdir(exist_ok=True)
+        for each in places:
+            (self.scratch / each.lower()).mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
+            env=own | self.environment,
+            cwd=self.scratch,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str) -> str:
+        """Run a script to its end; its standard output."""
+        client = self.start(script)
+        out, err = client.communicate(timeout=120)
+        assert client.returncode == 0, err
+        return out.strip()
+
+    def fails(self, script: str) -> str:
+        """Run a script that must fail; its standard error."""
+        client = self.start(script)
+        _, err = client.communicate(timeout=120)
+        assert client.returncode != 0
+        return err
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a condition holds; fails after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "The condition did not come to hold."
+        time.sleep(0.05)
