@@ -1,0 +1,95 @@
+"""What runs of the real trainer stand on: a forkserver, a tiny model, a few invented sentences."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer.running import Job
+
+FORKSERVER = Path(__file__).parent / "forkserver.py"
+MAKE_MODEL = Path(__file__).parent / "tiny_model.py"
+STARTUP = 240.0
+
+
+@pytest.fixture(scope="session")
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the forkserver listens; beside it a program that stands in for python."""
+    path = tmp_path_factory.mktemp("forkserver") / "socket"
+    python = Path(f"{path}.python")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FORKSERVER} {path} "$@"\n')
+    python.chmod(0o755)
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    server = subprocess.Popen([sys.executable, str(FORKSERVER), str(path)], env={**os.environ, **threads})
+    deadline = time.monotonic() + STARTUP
+    while not path.exists():
+        assert server.poll() is None, "the forkserver ended"
+        assert time.monotonic() < deadline, "the forkserver did not come up"
+        time.sleep(0.1)
+    yield path
+    path.unlink()
+    server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny BERT, its tokenizer and a data set of invented sentences."""
+    folder = tmp_path_factory.mktemp("material")
+    subprocess.run([sys.executable, str(MAKE_MODEL), str(folder / "model")], check=True, capture_output=True)
+    dice = random.Random(1)  # noqa: S311 - Sentences, not secrets.
+    (folder / "data").mkdir()
+    for split, count in (("train", 40), ("validation", 8)):
+        lines = (
+            {"text": " ".join(f"w{dice.randrange(60)}" for _ in range(dice.randrange(4, 12))), "label": label}
+            for label in dice.choices(("no", "yes"), k=count)
+        )
+        (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(material: Path) -> dict[str, Any]:
+    """A job with dropout, accumulation, workers, evaluations, and logs that do not fall on its checkpoints."""
+    return {
+        "job": {"name": "tiny", "namespace": "default", "uid": "11111111-2222-3333-4444-555555555555"},
+        "runId": "11111111222233334444555555555555",
+        "task": "text-classification",
+        "model": {"uri": f"file://{material / 'model'}"},
+        "dataset": {"uri": f"file://{material / 'data'}", "columns": {"text": ["text"], "label": "label"}},
+        "training": {
+            "max_steps": 24,
+            "per_device_train_batch_size": 2,
+            "gradient_accumulation_steps": 2,
+            "logging_steps": 3,
+            "eval_strategy": "steps",
+            "eval_steps": 4,
+            "save_strategy": "no",
+            "learning_rate": 1e-3,
+            "dataloader_num_workers": 2,
+        },
+        "checkpoint": {"everySteps": 5},
+        "wandb": {"mode": "disabled"},
+        "gracePeriodSeconds": 60,
+    }
+
+
+def changed(config: dict[str, Any], **blocks: Any) -> dict[str, Any]:
+    """The job with some blocks replaced, and fields of `training` merged."""
+    training = {**config["training"], **blocks.pop("training", {})}
+    return {**config, **blocks, "training": training}
+
+
+@pytest.fixture
+def job(tmp_path: Path, config: dict[str, Any], socket: Path) -> Iterator[Job]:
+    """A job with a checkpoint volume and without W&B."""
+    one = Job(folder=tmp_path / "disturbed", config=config, socket=socket)
+    yield one
+    if one.last is not None and one.last.process.poll() is None:
+        one.last.kill()
