@@ -46,6 +46,8 @@ class Options:
     """The client limit of controller manager and scheduler: Kubernetes' own (20, 50) would be what a bench measures."""
     listen: str = LOOPBACK
     """The API server's address."""
+    port: int = 0
+    """The API server's port; any free one when 0."""
     api_server_flags: tuple[str, ...] = ()
     """Further flags of the API server."""
     controller_manager_flags: tuple[str, ...] = ()
@@ -159,7 +161,7 @@ class ControlPlane:
         return tuple(json.loads(line) for line in lines)
 
     def _start(self) -> None:
-        self.port = processes.free_port(self.options.listen)
+        self.port = self.options.port or processes.free_port(self.options.listen)
         self._write_certificates()
         self.user("admin", ("system:masters",))
         etcd_url = f"http://{LOOPBACK}:{processes.free_port()}"
