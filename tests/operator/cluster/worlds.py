@@ -14,8 +14,9 @@ from finetune_operator.cluster.engine import Engine, Tuning
 from finetune_operator.cluster.port import JOB, POD, Cluster, Kind, Manifest, Selection
 from finetune_operator.cluster.progress import Pace
 from finetune_operator.config import Config
+from finetune_sandbox.node_api import NodeApi
 
-ClusterT = TypeVar("ClusterT", bound=Cluster)
+ClusterT = TypeVar("ClusterT", bound=NodeApi)
 
 PATIENCE_SECONDS = 20
 
@@ -180,15 +181,10 @@ class World(Generic[ClusterT]):
         await until(there, what=f"reason {reason}")
 
     async def runs(self, pod: str) -> None:
+        await self.api.bind(self.namespace, pod, "node")
         started = {"startedAt": "2026-11-21T00:00:00Z"}
         container = {"name": "trainer", "ready": True, "state": {"running": started}}
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-21T00:00:00Z"}
-        status = {
-            "phase": "Running",
-            "podIP": "127.0.0.9",
-            "conditions": [scheduled],
-            "containerStatuses": [container],
-        }
+        status = {"phase": "Running", "podIP": "127.0.0.9", "containerStatuses": [container]}
         await self.api.patch_status(POD, self.namespace, pod, status)
 
     async def ends(self, pod: str, *, kind: str, code: int) -> None:

@@ -1,0 +1,211 @@
+"""The operator as it is shipped: a process with only the rights it needs, on a real API server."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from finetune_operator.cluster.port import EVENT, JOB, LEASE, Selection
+from finetune_sandbox import processes
+from finetune_sandbox.control_plane import ControlPlane
+from finetune_sandbox.real_api import RealApi, real_api
+
+from tests.operator.cluster.faulty import FaultyProxy, held, request
+from tests.operator.cluster.worlds import World, job, until
+
+pytestmark = pytest.mark.control_plane
+
+RULES: list[dict[str, Any]] = [
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs"], "verbs": ["list", "watch"]},
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": ["get", "list", "create", "delete"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+]
+"""All that the operator asks of a namespace."""
+
+
+class Operators:
+    """Operator processes of one test."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self._folder = folder
+        self._namespace = namespace
+        self.started: list[subprocess.Popen[bytes]] = []
+
+    def start(self, kubeconfig: Path, *, lease: str = "finetune-operator", port: int = 0) -> subprocess.Popen[bytes]:
+        """Start one."""
+        environment = os.environ | {
+            "FINETUNE_TRAINER_IMAGE": "trainer:dev",
+            "FINETUNE_HTTP_PORT": str(port),
+            "FINETUNE_LEASE_NAME": lease,
+        }
+        command = (sys.executable, "-m", "finetune_operator", "--namespace", self._namespace)
+        log = self._folder / f"operator-{len(self.started)}.log"
+        self.started.append(processes.start((*command, "--kubeconfig", str(kubeconfig)), log, environment))
+        return self.started[-1]
+
+    def log(self, number: int = 0) -> list[dict[str, Any]]:
+        """What one of them has said."""
+        return [json.loads(line) for line in (self._folder / f"operator-{number}.log").read_text().splitlines()]
+
+
+@pytest.fixture
+def operators(tmp_path: Path, namespace: str) -> Iterator[Operators]:
+    started = Operators(tmp_path, namespace)
+    yield started
+    for process in started.started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[World[RealApi]]:
+    async with real_api(control_plane.kubeconfig) as api:
+        yield World(api, namespace)
+
+
+@pytest.fixture
+async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
+    async with FaultyProxy(control_plane).served() as proxy:
+        yield proxy
+
+
+def restricted(plane: ControlPlane, namespace: str) -> Path:
+    """The kubeconfig of a service account with exactly these rights."""
+    about = {"name": "operator", "namespace": namespace}
+    subject = {"kind": "ServiceAccount", **about}
+    plane.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": about, "rules": RULES},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": about,
+            "subjects": [subject],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+        },
+    )
+    return plane.service_account(namespace, "operator")
+
+
+async def test_with_its_few_rights_a_whole_life_leaves_the_job_as_its_author_wrote_it(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+) -> None:
+    text = yaml.safe_dump(job(namespace=world.namespace))
+    operators.start(await asyncio.to_thread(restricted, control_plane, world.namespace))
+    await asyncio.to_thread(control_plane.kubectl, "apply", "-f", "-", stdin=text)
+    await world.has_pods("a-1-0")
+    await world.runs("a-1-0")
+    await world.reaches(attemptCreated=True)
+    await world.ends("a-1-0", kind="preempted", code=85)
+    await world.has_pods("a-2-0")
+    await world.runs("a-2-0")
+    await world.ends("a-2-0", kind="finished", code=0)
+    await world.reaches(phase="Succeeded")
+    found = await world.api.get(JOB, world.namespace, "a")
+    assert found is not None
+    metadata = found["metadata"]
+    ours = [each["subresource"] for each in metadata["managedFields"] if each["manager"] == "finetune-operator"]
+    left = (metadata.get("finalizers"), list(metadata["annotations"]), ours)
+    assert left == (None, ["kubectl.kubernetes.io/last-applied-configuration"], ["status"])
+    assert await asyncio.to_thread(control_plane.kubectl, "diff", "-f", "-", stdin=text) == ""
+    assert [line for line in operators.log() if line["level"] in {"warning", "error"}] == []
+
+
+async def test_an_operator_killed_between_status_and_pods_is_followed_by_one_that_creates_them(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    posting = proxy.inject(request("POST", "/pods"), held(asyncio.Event()))
+    first = operators.start(proxy.kubeconfig(tmp_path), lease="first")
+    await world.api.create(JOB, job(namespace=world.namespace, compute={"nodes": 2}))
+    async with asyncio.timeout(20):
+        await posting.met.wait()
+    first.kill()
+    assert (await world.status())["attempt"] == 1
+    operators.start(control_plane.kubeconfig, lease="second")
+    await world.has_pods("a-1-0", "a-1-1")
+    assert (await world.names(), await world.attempts()) == (["a-1-0", "a-1-1"], [1])
+
+
+async def test_a_leader_that_has_lost_its_lease_ends_at_once(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+) -> None:
+    process = operators.start(control_plane.kubeconfig)
+
+    async def stolen() -> bool:
+        lease = await world.api.get(LEASE, world.namespace, "finetune-operator")
+        if lease is None or not lease["spec"]["holderIdentity"]:
+            return False
+        await world.api.replace(LEASE, lease | {"spec": lease["spec"] | {"holderIdentity": "thief"}})
+        return True
+
+    await until(stolen, what="a lease to steal")
+    assert await asyncio.to_thread(process.wait, 20) == 70
+
+
+async def test_a_stopped_leader_hands_over_to_the_one_that_stands_by(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+) -> None:
+    first = operators.start(control_plane.kubeconfig)
+    await until(lambda: any("leads" in line["message"] for line in operators.log(0)), what="a leader")
+    operators.start(control_plane.kubeconfig)
+    await world.api.create(JOB, job(namespace=world.namespace))
+    await world.has_pods("a-1-0")
+    first.send_signal(signal.SIGTERM)
+    ended = await asyncio.to_thread(first.wait, 20)
+    await until(lambda: any("leads" in line["message"] for line in operators.log(1)), what="a second leader")
+    await world.api.create(JOB, job("b", namespace=world.namespace))
+    await world.has_pods("a-1-0", "b-1-0")
+    assert ended == 0
+
+
+def answered(port: int, path: str) -> str | None:
+    """What the operator answers, None while it does not."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+async def test_probes_and_metrics_answer(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+) -> None:
+    port = processes.free_port()
+    operators.start(control_plane.kubeconfig, port=port)
+    await world.api.create(JOB, job(namespace=world.namespace))
+    await world.has_pods("a-1-0")
+    answers = [await asyncio.to_thread(answered, port, path) for path in ("/healthz", "/readyz")]
+    metrics = await asyncio.to_thread(answered, port, "/metrics") or ""
+    assert (answers, 'finetune_jobs{phase="Pending"} 1.0' in metrics) == (["ok", "ok"], True)
+
+
+async def test_a_life_is_told_in_events_that_describe_shows(
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+) -> None:
+    operators.start(control_plane.kubeconfig)
+    await world.api.create(JOB, job(namespace=world.namespace))
+    await world.has_pods("a-1-0")
+    await world.runs("a-1-0")
+    await world.reaches(attemptCreated=True)
+    await world.ends("a-1-0", kind="preempted", code=85)
+
+    async def told() -> bool:
+        events = (await world.api.list(Selection(kind=EVENT, namespace=world.namespace))).items
+        return "Preempted" in [each["reason"] for each in events if each["involvedObject"]["kind"] == "FineTuneJob"]
+
+    await until(told, what="the event")
+    described = await asyncio.to_thread(control_plane.kubectl, "describe", "ftj", "a", "-n", world.namespace)
+    assert "Preempted" in described.partition("Events:")[2]
