@@ -1,0 +1,125 @@
+"""The same promise with W&B as the only durable place: one run, its history whole, its artifacts resumable."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
+
+from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.running import Job, lasting, weights
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServer]:
+    """A W&B server."""
+    with WandbServer(tmp_path_factory.mktemp("wandb")) as running:
+        yield running
+
+
+def tracked(job: Job, server: WandbServer, name: str, **blocks: Any) -> Job:  # noqa: F811 - A job.
+    """The job with a run of its own on the server."""
+    identity = {"name": name, "namespace": "default", "uid": name}
+    wanted = changed(dict(job.config), job=identity, runId=name, wandb={"project": "tests"}, **blocks)
+    return replace(job, config=wanted, folder=job.folder / name, env=server.environment(), volume=False)
+
+
+def story(server: WandbServer, name: str) -> list[dict[str, Any]]:
+    """The run's history without what depends on the clock."""
+    return [dict(lasting(row)) for row in server.run(name).history]
+
+
+@pytest.fixture(scope="module")
+def expected(
+    tmp_path_factory: pytest.TempPathFactory,
+    config: dict[str, Any],  # noqa: F811 - The fixture.
+    socket: Path,  # noqa: F811 - The fixture.
+    server: WandbServer,
+) -> tuple[str, list[dict[str, Any]]]:
+    """Weights and history of an undisturbed run."""
+    plain = Job(folder=tmp_path_factory.mktemp("plain"), config=config, socket=socket)
+    final = weights(tracked(plain, server, "undisturbed").finish())
+    return final, story(server, "undisturbed")
+
+
+@pytest.mark.parametrize(
+    ("steps", "how"),
+    [((4, 10, 20), "SIGTERM"), ((6, 13, 19), "SIGKILL")],
+    ids=["asked to stop three times", "killed three times"],
+)
+def test_a_disturbed_run_has_the_weights_and_the_history_of_an_undisturbed_one(
+    job: Job,  # noqa: F811 - The fixture.
+    server: WandbServer,
+    expected: tuple[str, Any],
+    steps: tuple[int, ...],
+    how: str,
+) -> None:
+    name = f"run-{how.lower()}"
+    final = weights(tracked(job, server, name).disturbed(steps, how))
+    assert (final, story(server, name)) == expected
+
+
+def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(job: Job, server: WandbServer) -> None:  # noqa: F811 - The fixture.
+    running = tracked(job, server, "stopped").attempt()
+    running.reach(7)
+    running.stop()
+    step = running.outcome().progress.step
+    newest = server.artifacts("checkpoint-stopped")[-1]
+    assert (server.run("stopped").state, newest.metadata["step"], newest.metadata["kind"], "latest" in newest.aliases) == (
+        "preempted",
+        step,
+        "termination",
+        True,
+    )
+
+
+def test_only_the_wanted_number_of_checkpoints_is_kept_and_the_final_model_is_published(
+    job: Job,  # noqa: F811 - The fixture.
+    server: WandbServer,
+) -> None:
+    tracked(job, server, "kept", checkpoint={"everySteps": 2, "keep": 2}).finish()
+    kept = [one for one in server.artifacts("checkpoint-kept") if one.state == "COMMITTED"]
+    final = server.artifacts("model-kept")[-1]
+    assert (len(kept), "final_model" in final.aliases, "optimizer.pt" in final.files) == (2, True, False)
+
+
+def test_a_server_that_is_away_at_restore_ends_with_try_again(job: Job, server: WandbServer) -> None:  # noqa: F811 - The fixture.
+    one = tracked(job, server, "away")
+    running = one.attempt()
+    running.reach(7)
+    running.stop()
+    running.end()
+    one.reported = running.progress
+    server.pause()
+    try:
+        later = one.attempt()
+        assert (later.outcome().kind, later.end()) == (OutcomeKind.RETRY, ExitCode.RETRY)
+    finally:
+        server.resume()
+
+
+def test_a_server_that_goes_away_in_the_middle_does_not_stop_training(
+    job: Job,  # noqa: F811 - The fixture.
+    server: WandbServer,
+    expected: tuple[str, Any],
+) -> None:
+    running = tracked(job, server, "middle").attempt()
+    running.reach(6)
+    server.pause()
+    running.reach(24)
+    server.resume()
+    assert (running.outcome().kind, weights(running), story(server, "middle")) == (OutcomeKind.FINISHED, *expected)
+
+
+def test_a_refused_key_is_the_authors_mistake(job: Job, tmp_path: Path) -> None:  # noqa: F811 - The fixture.
+    from finetune_sandbox.wandb_server.server import Settings
+
+    with WandbServer(tmp_path / "strict", settings=Settings(keys=("k" * 40,))) as strict:
+        one = replace(tracked(job, strict, "refused"), env={**strict.environment(), "WANDB_API_KEY": "x" * 40})
+        word = one.attempt().outcome()
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "WandbKeyRefused")
