@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS lines (
 CREATE TABLE IF NOT EXISTS run_files (
     id INTEGER PRIMARY KEY, run INTEGER, name TEXT, blob TEXT, updated REAL, UNIQUE (run, name));
 CREATE TABLE IF NOT EXISTS blobs (key TEXT PRIMARY KEY, md5 TEXT, expected TEXT, size INTEGER);
-CREATE INDEX IF NOT EXISTS blobs_md5 ON blobs (md5);
+CREATE INDEX IF NOT EXISTS blobs_expected ON blobs (expected);
 CREATE TABLE IF NOT EXISTS collections (
     id INTEGER PRIMARY KEY AUTOINCREMENT, project INTEGER, name TEXT, kind TEXT, type TEXT, created REAL,
     description TEXT,

@@ -1,0 +1,196 @@
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from finetune_sandbox.hub import Access, Hub, furnish, models, rows
+
+TOKEN = "hf_sandbox"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    root = tmp_path_factory.mktemp("hub")
+    furnish(root)
+    for name in ("secret", "gated", "branched"):
+        shutil.copytree(root / "models/openai-community/gpt2", root / "models/me" / name)
+    branch = root / "models/me/branched/other"
+    shutil.copytree(root / "models/me/branched/main", branch)
+    (branch / "README.md").write_text("another\n")
+    with Hub(root, access=Access(private={"me/secret": TOKEN}, gated={"me/gated": TOKEN})) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def client(hub: Hub, home: Path, script: str) -> list[str]:
+    """What a script prints that uses the unmodified clients in a process of its own."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "OMP_NUM_THREADS": "1", **hub.environment(home)}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert found.returncode == 0, found.stderr
+    return found.stdout.splitlines()
+
+
+def test_a_data_set_comes_with_its_configurations_splits_and_label_names(hub: Hub, home: Path) -> None:
+    told = client(
+        hub,
+        home,
+        """
+        from datasets import load_dataset
+        mrpc = load_dataset("nyu-mll/glue", "mrpc")
+        print({name: part.num_rows for name, part in mrpc.items()})
+        print(mrpc["train"].features["label"].names, mrpc["train"].column_names)
+        print(next(iter(load_dataset("nyu-mll/glue", "sst2", streaming=True)["train"])).keys())
+        print(load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test").column_names)
+        """,
+    )
+
+    assert told == [
+        "{'train': 256, 'validation': 64, 'test': 64}",
+        "['not_equivalent', 'equivalent'] ['sentence1', 'sentence2', 'label', 'idx']",
+        "dict_keys(['sentence', 'label', 'idx'])",
+        "['text']",
+    ]
+
+
+def test_a_users_mistakes_are_told_as_the_real_hub_tells_them(hub: Hub, home: Path) -> None:
+    told = client(
+        hub,
+        home,
+        """
+        from datasets import load_dataset
+        for wanted in (("x/y",), ("nyu-mll/glue", "nope")):
+            try:
+                load_dataset(*wanted)
+            except Exception as error:
+                print(type(error).__name__, error)
+        """,
+    )
+
+    assert told == [
+        "DatasetNotFoundError Dataset 'x/y' doesn't exist on the Hub or cannot be accessed.",
+        "ValueError BuilderConfig 'nope' not found. Available: ['mrpc', 'sst2']",
+    ]
+
+
+def test_private_and_gated_repositories_need_their_token(hub: Hub, home: Path) -> None:
+    told = client(
+        hub,
+        home,
+        f"""
+        from huggingface_hub import hf_hub_download
+        for name in ("me/secret", "me/gated"):
+            for token in (False, "bad", "{TOKEN}"):
+                try:
+                    hf_hub_download(name, "config.json", token=token)
+                    print("fetched")
+                except Exception as error:
+                    print(type(error).__name__)
+        """,
+    )
+
+    assert told == ["RepositoryNotFoundError"] * 2 + ["fetched"] + ["GatedRepoError"] * 2 + ["fetched"]
+
+
+def test_a_revision_is_a_branch_or_a_commit(hub: Hub, home: Path) -> None:
+    told = client(
+        hub,
+        home,
+        """
+        from pathlib import Path
+        from huggingface_hub import HfApi, hf_hub_download
+        other = HfApi().model_info("me/branched", revision="other").sha
+        for revision in ("other", other):
+            print(Path(hf_hub_download("me/branched", "README.md", revision=revision)).read_text().strip())
+        print(HfApi().model_info("me/branched").sha != other)
+        try:
+            hf_hub_download("me/branched", "README.md", revision="nope")
+        except Exception as error:
+            print(type(error).__name__)
+        """,
+    )
+
+    assert told == ["another", "another", "True", "RevisionNotFoundError"]
+
+
+@pytest.mark.training
+def test_models_load_whole_and_their_tokenizers_know_every_word(hub: Hub, home: Path) -> None:
+    told = client(
+        hub,
+        home,
+        """
+        import transformers
+        transformers.logging.set_verbosity_error()
+        from finetune_sandbox.hub.rows import LEXICON
+        for name, kind in (
+            ("google-bert/bert-base-uncased", transformers.AutoModelForMaskedLM),
+            ("openai-community/gpt2", transformers.AutoModelForCausalLM),
+        ):
+            model, loading = kind.from_pretrained(name, output_loading_info=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+            text = " " + " ".join(LEXICON)
+            print(sorted(loading["missing_keys"]), len(tokenizer) == model.config.vocab_size)
+            print(len(tokenizer(text, add_special_tokens=False)["input_ids"]) == len(LEXICON), tokenizer.pad_token)
+        """,
+    )
+
+    assert told == ["[] True", "True [PAD]", "[] True", "True None"]
+
+
+def digests(root: Path) -> dict[str, str]:
+    paths = sorted(each for each in root.rglob("*") if each.is_file())
+    return {str(each.relative_to(root)): hashlib.sha256(each.read_bytes()).hexdigest() for each in paths}
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        furnish(tmp_path / name)
+
+    assert digests(tmp_path / "one") == digests(tmp_path / "other")
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
+    models.bert(tmp_path / "one", seed=1)
+    models.bert(tmp_path / "two", seed=2)
+
+    different = {
+        name for name, digest in digests(tmp_path / "one").items() if digests(tmp_path / "two")[name] != digest
+    }
+    assert different == {"model.safetensors"}
+
+
+def test_a_furnished_hub_keeps_what_its_owner_changed(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    config = tmp_path / "models/openai-community/gpt2/main/config.json"
+    config.write_text(json.dumps({"mine": True}))
+
+    furnish(tmp_path)
+
+    assert json.loads(config.read_text()) == {"mine": True}
+
+
+@pytest.mark.parametrize(("suffix", "builder"), [("csv", "csv"), ("jsonl", "json"), ("parquet", "parquet")])
+def test_local_files_of_every_kind_hold_the_same_rows(tmp_path: Path, suffix: str, builder: str) -> None:
+    wanted = rows.mrpc("train", 8)
+    path = rows.write(wanted, tmp_path / f"train.{suffix}")
+
+    found = load_dataset(builder, data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+
+    assert [dict(each) for each in found] == [dict(each) for each in wanted]
+
+
+def test_labels_are_balanced_enough_to_be_learned() -> None:
+    labels = [each["label"] for each in rows.sst2("train", 256)]
+
+    assert 96 <= sum(labels) <= 160

@@ -1,0 +1,72 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
+
+VIEWER = {"query": "{viewer {id}}"}
+GOOD = aiohttp.BasicAuth("api", "k" * 40)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WandbServer]:
+    with WandbServer(tmp_path / "state") as running:
+        yield running
+
+
+async def statuses(server: WandbServer, times: int, auth: aiohttp.BasicAuth = GOOD) -> list[int]:
+    async with aiohttp.ClientSession(auth=auth) as session:
+        return [(await session.post(f"{server.url}/graphql", json=VIEWER)).status for _ in range(times)]
+
+
+async def test_a_fault_strikes_as_often_as_it_was_told(server: WandbServer) -> None:
+    server.fail(Fault(effect=Effect.STATUS, status=503, match="viewer", times=2))
+
+    assert await statuses(server, 3) == [503, 503, 200]
+
+
+async def test_a_fault_leaves_other_requests_alone(server: WandbServer) -> None:
+    server.fail(Fault(effect=Effect.STATUS, match="file_stream"))
+
+    assert await statuses(server, 1) == [200]
+
+
+async def test_a_short_key_is_refused(server: WandbServer) -> None:
+    assert await statuses(server, 1, aiohttp.BasicAuth("api", "short")) == [401]
+
+
+async def test_dropped_connections_end_when_the_faults_are_cleared(server: WandbServer) -> None:
+    server.fail(Fault(effect=Effect.DROP))
+    with pytest.raises(aiohttp.ClientError):
+        await statuses(server, 1)
+    server.heal()
+
+    assert await statuses(server, 1) == [200]
+
+
+async def test_a_paused_server_refuses_connections_and_comes_back(server: WandbServer) -> None:
+    server.pause()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await statuses(server, 1)
+    server.resume()
+
+    assert await statuses(server, 1) == [200]
+
+
+async def test_the_admin_door_sets_and_clears_faults_and_shows_requests(server: WandbServer) -> None:
+    async with aiohttp.ClientSession() as session:
+        await session.post(f"{server.url}/admin/faults", json={"effect": "status", "status": 401})
+        struck = await statuses(server, 1)
+        await session.delete(f"{server.url}/admin/faults")
+        healed = await statuses(server, 1)
+        seen = await (await session.get(f"{server.url}/admin/requests")).json()
+
+    assert (struck, healed, seen) == ([401], [200], ["graphql  viewer"] * 2)
+
+
+async def test_a_fault_with_a_typo_is_refused(server: WandbServer) -> None:
+    async with aiohttp.ClientSession() as session:
+        answer = await session.post(f"{server.url}/admin/faults", json={"effect": "status", "tmies": 1})
+
+    assert answer.status == 400
