@@ -1,7 +1,7 @@
 """The raw data of a job, from the Hub or from files, as one data set for each split that plays a part."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,19 @@ def column(table: Any, name: str, source: DatasetSource) -> str:
     return name
 
 
-def tokenized(
-    table: Any, encode: Callable[[dict[str, list[Any]], list[int]], dict[str, list[Any]]], identity: Mapping[str, Any]
-) -> Any:
-    """The examples that `encode` makes of batches of rows; kept under a name that follows from `identity`."""
+Encode = Callable[[dict[str, list[Any]], list[int]], dict[str, list[Any]]]
+
+
+def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: Sequence[str]) -> Any:
+    """The examples that `encode` makes of batches of rows; kept under a name that follows from `identity`.
+
+    `numbers` names what is a list of numbers in an example; beside them `labels` is one number, if `encode` makes it.
+    """
+    import datasets
+
+    features = {name: datasets.List(datasets.Value("int32")) for name in numbers}
+    if "labels" in identity:
+        features["labels"] = datasets.Value("int64")
     told = hashlib.sha256(repr((table._fingerprint, sorted(identity.items()))).encode())  # noqa: SLF001 - It has no other name.
     return table.map(
         encode,
@@ -62,6 +71,7 @@ def tokenized(
         batch_size=BATCH,
         with_indices=True,
         remove_columns=table.column_names,
+        features=datasets.Features(features),
         new_fingerprint=told.hexdigest()[:32],
     )
 
@@ -137,7 +147,7 @@ def _in_words(problem: Exception, source: DatasetSource) -> Exception:
         return refusal
     if "BuilderConfig" in str(problem) or "Config name is missing" in str(problem):
         return ConfigurationError(
-            "DatasetConfigNotFound", f"{source.uri}: {_first_line(problem)}. Correct dataset.config."
+            "DatasetConfigNotFound", f"{source.uri}: {_lines(problem, 2)}. Correct dataset.config."
         )
     if any(isinstance(one, RevisionNotFoundError) for one in hub.chain(problem)):
         return ConfigurationError(
@@ -153,15 +163,15 @@ def _in_words(problem: Exception, source: DatasetSource) -> Exception:
         deepest = [*hub.chain(problem)][-1]
         return ConfigurationError(
             "UnreadableFile",
-            f"{source.uri} cannot be read: {_first_line(deepest)}. Every file must be whole, of one kind and with the "
+            f"{source.uri} cannot be read: {_lines(deepest)}. Every file must be whole, of one kind and with the "
             "same columns.",
         )
     return problem
 
 
-def _first_line(problem: BaseException) -> str:
+def _lines(problem: BaseException, most: int = 1) -> str:
     lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return lines[0].rstrip(".")
+    return " ".join(lines[:most]).rstrip(".")
 
 
 def _split(builder: Any, source: DatasetSource, name: str, limit: int | None) -> Any:
@@ -171,14 +181,17 @@ def _split(builder: Any, source: DatasetSource, name: str, limit: int | None) ->
         raise ConfigurationError(
             "SplitNotFound", f"{source.uri} has no split {base}; it has {', '.join(there)}. Correct dataset.splits."
         )
+    nothing = f"{source.uri} has no rows in {name}. Give it data, or another split."
     try:
         table = builder.as_dataset(split=name)
     except (ValueError, AssertionError) as problem:
+        if "no data" in str(problem):
+            raise ConfigurationError("EmptyDataset", nothing) from problem
         raise ConfigurationError(
             "SplitNotFound", f"{name} is not a split or slice of {source.uri}: {problem}. Write, say, train[:90%]."
         ) from problem
     if limit is not None:
         table = table.select(range(min(limit, len(table))))
     if len(table) == 0:
-        raise ConfigurationError("EmptyDataset", f"{source.uri} has no rows in {name}. Give it data, or another split.")
+        raise ConfigurationError("EmptyDataset", nothing)
     return table

@@ -28,6 +28,8 @@ def local_files(uri: str) -> tuple[str, dict[str, list[str]]]:
             "UnreadableFile",
             f"{uri} holds {_said(kinds)}. Data are files of one kind: {', '.join(KINDS)}.",
         )
+    if not any(path.stat().st_size for path in files):
+        raise ConfigurationError("EmptyDataset", f"The files of {uri} are empty. Write the data there.")
     if root.is_file():
         return KINDS[root.suffix], {"train": [str(root)]}
     return KINDS[files[0].suffix], _by_split(root, files)

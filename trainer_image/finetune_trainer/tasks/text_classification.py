@@ -76,7 +76,7 @@ class _Examples:
             "columns": (*self.columns, self.label),
             "labels": self.labels.names,
         }
-        return data.tokenized(table, partial(self._encoded, split), identity)
+        return data.tokenized(table, partial(self._encoded, split), identity, self.tokenizer.model_input_names)
 
     def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
         given = [texts(batch[name], positions, name, split) for name in self.columns]

@@ -66,11 +66,11 @@ class _Examples:
     column: str
 
     def of(self, table: Any, split: str) -> Any:
-        """The tokenized rows of a split."""
+        """The tokenized texts of a split, without those that are empty."""
         data.column(table, self.column, self.config.dataset)
         identity = {"tokenizer": vocabulary(self.tokenizer), "longest": self.longest, "column": self.column}
-        encoded = data.tokenized(table, partial(self._encoded, split), identity)
-        if not any(len(ids) > 1 for ids in encoded["input_ids"]):
+        encoded = data.tokenized(table, partial(self._encoded, split), identity, ("input_ids", "attention_mask"))
+        if len(encoded) == 0:
             raise ConfigurationError(
                 "EmptyDataset", f"No text of {split} has two tokens. Name the column of texts in dataset.columns.text."
             )
@@ -78,7 +78,8 @@ class _Examples:
 
     def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
         given = texts(batch[self.column], positions, self.column, split)
-        ids = [self._ended(one)[: self.longest] for one in self.tokenizer(given)["input_ids"]]
+        cut = [self._ended(one)[: self.longest] for one in self.tokenizer(given)["input_ids"]]
+        ids = [one for one in cut if len(one) > 1]  # A single token predicts nothing.
         return {"input_ids": ids, "attention_mask": [[1] * len(one) for one in ids]}
 
     def _ended(self, ids: list[int]) -> list[int]:
