@@ -149,8 +149,8 @@ class FaultyProxy:
     async def _forwarded(self, asked: web.Request, body: bytes) -> web.StreamResponse:
         assert self._session is not None
         headers = {name: value for name, value in asked.headers.items() if name.lower() not in HOP_BY_HOP}
-        url = self._plane.url + asked.path_qs
-        async with self._session.request(asked.method, url, data=body, headers=headers, ssl=self._trust) as answer:
+        url, data = self._plane.url + asked.path_qs, body or None
+        async with self._session.request(asked.method, url, data=data, headers=headers, ssl=self._trust) as answer:
             if "watch" in asked.query:
                 return await self._streamed(asked, answer)
             content_type = answer.headers.get("Content-Type", "application/json")
