@@ -40,7 +40,7 @@ def test_versions_are_numbered_and_latest_moves(server: WandbServer, sdk: Sdk) -
 
     first, second = server.artifacts("ckpt")
 
-    assert (first.aliases, second.aliases) == (("step-1",), ("step-2", "latest"))
+    assert (first.aliases, second.aliases) == (("step-1",), ("latest", "step-2"))
     assert (contents(first), contents(second)) == ({"a": "one", "b": "same"}, {"a": "two", "b": "same"})
     assert (second.metadata, second.run, second.type) == ({"files": 2}, "r", "checkpoint")
 
@@ -74,7 +74,7 @@ def test_the_same_content_again_makes_no_new_version(server: WandbServer, sdk: S
         run.finish()
     """)
 
-    assert [set(each.aliases) for each in server.artifacts("ckpt")] == [{"one", "two", "latest"}]
+    assert story(server, "ckpt") == [(0, "COMMITTED", ("latest", "one", "two"))]
 
 
 def test_an_upload_that_dies_with_its_client_stays_pending_and_latest_does_not_move(
@@ -132,7 +132,7 @@ def test_a_deleted_version_is_gone_with_the_bytes_that_only_it_had(server: Wandb
         versions[-1].delete(delete_aliases=True)
     """)
 
-    assert story(server, "ckpt") == [(1, "COMMITTED", ("step-2", "latest"))]
+    assert story(server, "ckpt") == [(1, "COMMITTED", ("latest", "step-2"))]
     assert (only.exists(), shared.exists()) == (False, True)
 
 
@@ -179,7 +179,7 @@ def test_a_linked_version_is_the_latest_of_its_registry(server: WandbServer, sdk
         print(wandb.Api().artifact("wandb-registry-model/best:prod").source_name)
     """)
 
-    assert (story(server, "best"), told) == ([(0, "COMMITTED", ("prod", "latest"))], "ckpt:v0")
+    assert (story(server, "best"), told) == ([(0, "COMMITTED", ("latest", "prod"))], "ckpt:v0")
 
 
 def test_a_version_lives_as_long_as_it_was_given_unless_it_is_linked(tmp_path: Path) -> None:

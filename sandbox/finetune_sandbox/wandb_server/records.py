@@ -53,6 +53,7 @@ class ArtifactRecord:
     state: str
     digest: str
     aliases: tuple[str, ...]
+    """Sorted: clients send them in any order."""
     metadata: Mapping[str, Any]
     ttl: int | None
     run: str | None
@@ -131,7 +132,7 @@ class Records:
 def _artifact(store: Store, row: Row) -> ArtifactRecord:
     told = attributes(row)
     aliases = store.rows(
-        "SELECT alias FROM aliases WHERE artifact = ? AND collection = ? ORDER BY id", row["id"], row["home"]
+        "SELECT alias FROM aliases WHERE artifact = ? AND collection = ? ORDER BY alias", row["id"], row["home"]
     )
     run = store.row("SELECT name FROM runs WHERE id = ?", row["run"])
     return ArtifactRecord(
