@@ -5,6 +5,7 @@ The program's process is a child of the server; the stand-in passes signals on a
 """
 
 import array
+import contextlib
 import json
 import os
 import runpy
@@ -21,8 +22,6 @@ def serve(path: str) -> None:
     import accelerate  # noqa: F401 - For its import alone, as the following.
     import datasets  # noqa: F401
     import torch.distributed.run  # noqa: F401
-    import transformers.models.bert.modeling_bert
-    import transformers.trainer
     import wandb  # noqa: F401
 
     listener = socket.socket(socket.AF_UNIX)
@@ -50,10 +49,8 @@ def reap(children: dict[int, socket.socket]) -> None:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             connection = children.pop(pid)
-            try:
+            with contextlib.suppress(OSError):  # The stand-in may have been killed.
                 connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
-            except OSError:
-                pass  # The stand-in was killed.
             connection.close()
 
 

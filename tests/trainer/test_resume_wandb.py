@@ -70,7 +70,12 @@ def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(
     running.stop()
     step = running.outcome().progress.step
     newest = server.artifacts("checkpoint-stopped")[-1]
-    assert (server.run("stopped").state, newest.metadata["step"], newest.metadata["kind"], "latest" in newest.aliases) == (
+    assert (
+        server.run("stopped").state,
+        newest.metadata["step"],
+        newest.metadata["kind"],
+        "latest" in newest.aliases,
+    ) == (
         "preempted",
         step,
         "termination",

@@ -133,11 +133,16 @@ class ArtifactStore:
     @contextlib.contextmanager
     def _border(self) -> Any:
         """Turn whatever W&B raises when it is away into one exception; a refused key is the author's."""
-        if (problem := reachable(self._settings.base_url)) is not None:
-            raise StoreUnreachable(problem)
+        if (silence := reachable(self._settings.base_url)) is not None:
+            raise StoreUnreachable(silence)
         try:
             yield
-        except (ValueError, wandb.errors.Error, wandb.sdk.artifacts.exceptions.WaitTimeoutError, requests.RequestException) as problem:
+        except (
+            ValueError,
+            wandb.errors.Error,
+            wandb.sdk.artifacts.exceptions.WaitTimeoutError,
+            requests.RequestException,
+        ) as problem:
             if isinstance(problem, wandb.errors.AuthenticationError) or is_refusal(str(problem)):
                 raise key_refused(self._settings, str(problem)) from problem
             raise StoreUnreachable(brief(problem)) from problem

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_trainer import last_word
@@ -83,7 +83,9 @@ class Attempt:
             self._on_first(lambda: refuse_changes(restored, belonging))
         self.board.phase_took("data", time.monotonic() - began)
         if agreement.to_stop():
-            return self._end(OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the first step; nothing was lost.")
+            return self._end(
+                OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the first step; nothing was lost."
+            )
         self._open_tracking(todo, restored)
         self.trainer = self._trainer(todo, agreement, store, belonging, started)
         self.board.tell(state=TrainerState.TRAINING)
@@ -127,25 +129,23 @@ class Attempt:
             return False  # The restore that follows decides what this means.
 
     def _restored(self, store: Store | None) -> Restored | None:
-        if store is None:
-            return None
-        search = Search(store, self.here)
+        """What rank 0 restored, in this node's own directory; only rank 0's pod may have a store."""
+        passed_over: list[str] = []
         into = self.here.checkpoints / "restored"
-        found: Restored | None = self._on_first(lambda: search.newest(into, self.config.job.uid))
+
+        def newest() -> Restored | None:
+            search = Search(store, self.here, passed_over) if store is not None else None
+            return search.newest(into, self.config.job.uid) if search is not None else None
+
+        found: Restored | None = self._on_first(newest)
         if found is not None:
-            self.gang.hand_out(found.folder)
+            found = replace(found, folder=into)
+            self.gang.hand_out(into)
             if self.gang.local_rank == 0:
-                give_back_best(found.folder, self.here.output_dir)
+                give_back_best(into, self.here.output_dir)
             self.gang.barrier()
-        if self.gang.is_first:
-            self.board.tell(
-                step=found.manifest.step if found else 0,
-                resume=Resume(
-                    from_step=found.manifest.step if found else 0,
-                    artifact=found.where if found else None,
-                    passed_over=tuple(search.passed_over),
-                ),
-            )
+        step, where = (found.manifest.step, found.where) if found is not None else (0, None)
+        self.board.tell(step=step, resume=Resume(from_step=step, artifact=where, passed_over=tuple(passed_over)))
         return found
 
     def _belonging(self, todo: Work) -> Belonging:
@@ -164,7 +164,11 @@ class Attempt:
             self.tracking.on_change = lambda degraded, run: self.board.tell(
                 tracking_degraded=degraded, **({"run": run} if run else {})
             )
-        self._on_first(lambda: self.tracking and self.tracking.open(settings_of(self.config, self.here, todo)))
+        self._on_first(lambda: self._opened(settings_of(self.config, self.here, todo)))
+
+    def _opened(self, settings: dict[str, Any]) -> None:
+        if self.tracking is not None:
+            self.tracking.open(settings)
 
     def _trainer(
         self, todo: Work, agreement: Agreement, store: Store | None, belonging: Belonging, started: float
@@ -190,7 +194,7 @@ class Attempt:
         return trainer
 
     def _models_out(self) -> ModelsOut:
-        assert self.tracking is not None
+        assert self.tracking is not None  # noqa: S101 - Our own order of events.
         return ModelsOut(self.tracking, self.config)
 
     # While it trains.
@@ -234,7 +238,7 @@ class Attempt:
     def _stopped(self) -> Outcome:
         """Asked to stop: publish what was saved, as far as the time goes."""
         self.board.tell(state=TrainerState.STOPPING)
-        assert self.trainer is not None
+        assert self.trainer is not None  # noqa: S101 - Our own order of events.
         step = self.trainer.state.global_step
         if self.uploader is not None:
             self.uploader.drain(max(self._leftover().seconds, 1.0))
@@ -247,8 +251,8 @@ class Attempt:
             message = f"Stopped on request after step {step}; its checkpoint is published and no step is lost."
             return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
         message = (
-            f"Stopped on request after step {step}; the checkpoint of that step could not be published within the grace "
-            f"period of {self.config.grace_period_seconds} s. {self._leftover().sentence() or ''} "
+            f"Stopped on request after step {step}; the checkpoint of that step could not be published within the "
+            f"grace period of {self.config.grace_period_seconds} s. {self._leftover().sentence() or ''} "
             f"The newest published one is of step {durable.step if durable else self._resumed_at()}."
         )
         self.board.tell(grace_too_short=self._leftover().sentence() or self.board.progress.grace_too_short)
@@ -261,7 +265,7 @@ class Attempt:
     def _finished(self, store: Store | None) -> Outcome:
         """Publish the model and say so; unfinished work never ends with 0."""
         self.board.tell(state=TrainerState.FINISHING)
-        assert self.trainer is not None
+        assert self.trainer is not None  # noqa: S101 - Our own order of events.
         final = self.here.output_dir / "final"
         self.trainer.save_model(str(final))
         if self.gang.is_first:
@@ -274,7 +278,7 @@ class Attempt:
         return self._end(OutcomeKind.FINISHED, "Finished", f"Training finished after step {step}.")
 
     def _publish_final(self, store: Store | None, final: Any) -> None:
-        assert self.trainer is not None
+        assert self.trainer is not None  # noqa: S101 - Our own order of events.
         tracking = self.tracking
         if tracking is not None and tracking.wishes.mode != "disabled":
             tracking.wait_until_open(FINAL_PATIENCE)

@@ -1,9 +1,9 @@
 """How training can fail, seen from whoever has to do something about it.
 
-    TrainerError
-     +- ConfigurationError   the job as written cannot run: its author, exit code 78
-     +- RetryLater           the surroundings failed: nobody, it is tried again, exit code 75
-     +- TrainingFailed       the program failed: its author, counted, exit code 1
+TrainerError
+ +- ConfigurationError   the job as written cannot run: its author, exit code 78
+ +- RetryLater           the surroundings failed: nobody, it is tried again, exit code 75
+ +- TrainingFailed       the program failed: its author, counted, exit code 1
 """
 
 from finetune_trainer.contract.outcome import OutcomeKind

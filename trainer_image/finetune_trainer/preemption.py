@@ -33,7 +33,8 @@ class Leftover:
             return None
         needed = (self.save_seconds or 0) + (self.upload_seconds or 0)
         return (
-            f"Saving and publishing a checkpoint takes about {needed:.0f} s, the grace period leaves {self.seconds:.0f} s. "
+            f"Saving and publishing a checkpoint takes about {needed:.0f} s, the grace period leaves "
+            f"{self.seconds:.0f} s. "
             "Give the pod a longer terminationGracePeriodSeconds, or use checkpoint.volume."
         )
 

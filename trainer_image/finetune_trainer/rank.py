@@ -50,7 +50,7 @@ def ended(config: RunConfig, here: Surroundings, flag: StopFlag, started: float)
         return attempted(config, here, flag, started)
     except TrainerError as problem:
         return last_word.outcome(problem.kind, problem.reason, problem.message, here)
-    except Exception as problem:  # noqa: BLE001 - The last border: an exception that nobody knew becomes an outcome.
+    except Exception as problem:
         log.exception("The rank failed.")
         return unexpected(problem, here)
 

@@ -1,4 +1,4 @@
-"""The part of a checkpoint that the stock Trainer forgets: loss accumulators, what was due but not done, the best model.
+"""The part of a checkpoint that the stock Trainer forgets: loss accumulators, what was put off, the best model.
 
 `Moment` is what one rank knows beside its tensors; `Due` is what a stop has put off and the next attempt does first.
 """

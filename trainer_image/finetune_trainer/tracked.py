@@ -13,7 +13,7 @@ from finetune_trainer.tracking import Tracking
 from finetune_trainer.trainer import RecoverableTrainer
 
 
-class ProgressCallback(transformers.TrainerCallback):
+class ProgressCallback(transformers.TrainerCallback):  # type: ignore[misc]  # transformers is untyped to us.
     """Writes the progress that /progress answers."""
 
     def __init__(self, board: ProgressBoard, trainer: RecoverableTrainer, started: float) -> None:
@@ -48,7 +48,7 @@ class ProgressCallback(transformers.TrainerCallback):
             self._board.tell(state=TrainerState.EVALUATING)
 
 
-class TrackingCallback(transformers.TrainerCallback):
+class TrackingCallback(transformers.TrainerCallback):  # type: ignore[misc]  # transformers is untyped to us.
     """Sends rows, and models when WANDB_LOG_MODEL says checkpoint."""
 
     def __init__(self, tracking: Tracking, models: ModelsOut) -> None:

@@ -218,7 +218,8 @@ def key_refused(settings: Wishes, text: str) -> ConfigurationError:
     del text
     return ConfigurationError(
         "WandbKeyRefused",
-        f"W&B at {settings.base_url} refused the API key. Put a valid key into the secret that spec.wandb.secretRef names.",
+        f"W&B at {settings.base_url} refused the API key. Put a valid one into the secret that "
+        "spec.wandb.secretRef names.",
     )
 
 

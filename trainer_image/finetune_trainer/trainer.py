@@ -60,7 +60,7 @@ class Guard:
     """Adds files to a checkpoint, on rank 0."""
 
 
-class RecoverableTrainer(transformers.Trainer):
+class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is untyped to us.
     """A Trainer that writes and resumes exact checkpoints."""
 
     guard: Guard
@@ -100,7 +100,7 @@ class RecoverableTrainer(transformers.Trainer):
             step = self.state.global_step + 1
             raise TrainingFailed(
                 "LossNotFinite",
-                f"The loss of step {step} is not a number. Lower training.learning_rate, check the data of that step, or "
+                f"The loss of step {step} is not a number. Lower training.learning_rate, check that step's data, or "
                 "train with bf16 instead of fp16.",
             )
         return loss
@@ -320,7 +320,7 @@ class RecoverableTrainer(transformers.Trainer):
         return f"ddp x {world}"
 
 
-class _Hooks(transformers.TrainerCallback):
+class _Hooks(transformers.TrainerCallback):  # type: ignore[misc]  # As above.
     """Where the loop lets us in."""
 
     def __init__(self, trainer: RecoverableTrainer) -> None:

@@ -93,7 +93,9 @@ class Uploader:
             try:
                 checkpoint = self._store.publish(parcel.folder, manifest, digest, PATIENCE)
             except StoreUnreachable as problem:
-                self._say(f"Checkpoints do not reach their durable place: {problem}. Training goes on; it is tried again.")
+                self._say(
+                    f"Checkpoints do not reach their durable place: {problem}. Training goes on; it is tried again."
+                )
             else:
                 self.seconds = time.monotonic() - started
                 self._done(checkpoint)
