@@ -29,7 +29,7 @@ def facts(job: FineTuneJob, run_page: str | None, comparison: Comparison | None 
     lines = [
         ("job", job.metadata.name),
         ("steps", str(status.progress.step if status.progress else 0)),
-        ("restarts", str(sum(status.restarts.model_dump().values()))),
+        ("restarts", str(status.restarts.total)),
     ]
     if preempted:
         lines.append(("preempted at step", ", ".join(str(a.to_step) for a in reversed(preempted))))

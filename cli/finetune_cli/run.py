@@ -98,6 +98,7 @@ async def _one(station: "Workstation", manifest: dict[str, Any], preempt_at: int
     from finetune_cli.watching import watched
 
     job = await station.apply(manifest)
+    print(f"--- {job.metadata.name}")
     return await watched(station, job.metadata.name, preempt_at)
 
 

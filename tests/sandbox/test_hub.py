@@ -57,7 +57,7 @@ def test_a_data_set_comes_with_its_configurations_splits_and_label_names(hub: Hu
     )
 
     assert told == [
-        "{'train': 256, 'validation': 64, 'test': 64}",
+        "{'train': 1024, 'validation': 64, 'test': 64}",
         "['not_equivalent', 'equivalent'] ['sentence1', 'sentence2', 'label', 'idx']",
         "dict_keys(['sentence', 'label', 'idx'])",
         "['text']",

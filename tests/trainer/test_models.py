@@ -79,11 +79,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
 
 
 def test_a_model_and_a_data_set_of_the_hub_are_prepared(found: dict[str, list[Any]]) -> None:
-    assert found["mrpc"] == [256, 64, ["not_equivalent", "equivalent"]]
+    assert found["mrpc"] == [1024, 64, ["not_equivalent", "equivalent"]]
 
 
 def test_texts_of_the_hub_are_prepared(found: dict[str, list[Any]]) -> None:
-    assert found["wikitext"] == [256, 64, []]
+    assert found["wikitext"] == [1024, 64, []]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_gated_model_is_said_to_be_gated(guarded: dict[str, list[Any]]) -> Non
 
 
 def test_what_is_not_guarded_is_prepared(guarded: dict[str, list[Any]]) -> None:
-    assert guarded["wikitext"][0] == 256
+    assert guarded["wikitext"][0] == 1024
 
 
 def test_a_hub_that_cannot_be_reached_is_tried_again(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ LINKS = ("the", "a", "and", "near", "with", "before", "under", "is", "one", "fil
 LEXICON = tuple(sorted({*NOUNS, *VERBS, *GOOD, *BAD, *PLAIN, *LINKS}))
 """Every word that occurs: the tokenizers know them all."""
 
-SIZES = {"train": 256, "validation": 64, "test": 64}
+SIZES = {"train": 1024, "validation": 64, "test": 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
