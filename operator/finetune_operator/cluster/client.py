@@ -56,7 +56,8 @@ class ApiServer:
                 ssl=self._transport.ssl_context, limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE_SECONDS
             ),
             read_bufsize=LINE_BYTES,
-            trust_env=True,
+            # With it, aiohttp looks for a .netrc twice per request, in a thread; a proxy comes from the kubeconfig.
+            trust_env=False,
         )
 
     async def close(self) -> None:

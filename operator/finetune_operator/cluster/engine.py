@@ -33,6 +33,7 @@ from finetune_operator.cluster.observe import (
 from finetune_operator.cluster.port import JOB, POD, Change, ChangeType, Cluster, ClusterError, Manifest, Selection
 from finetune_operator.cluster.progress import Ask, HttpAsk, Pace, ProgressReader, Trainer
 from finetune_operator.cluster.queue import Queue
+from finetune_operator.cluster.refuse import refusal
 from finetune_operator.config import Config
 from finetune_operator.core.decide import decide
 from finetune_operator.core.decision import Decision
@@ -210,8 +211,10 @@ class Engine:
             if manifest is None or "deletionTimestamp" in manifest["metadata"]:
                 self._forget(key)
                 return
-            job = parsed_or_none(manifest)
-            if job is None:
+            try:
+                job = parsed(manifest)
+            except Unreadable as wrong:
+                await self._refuse(key, manifest, str(wrong))
                 return
             decision = self._decide(await self._observed(key, job, look), self._config)
             if decision.needs_live_pods or decision.needs_belongings:
@@ -224,6 +227,13 @@ class Engine:
                 return
             has_created = True
         self.queue.add_rate_limited(key)
+
+    async def _refuse(self, key: Key, manifest: Manifest, sentence: str) -> None:
+        """Say in the status that the job cannot be read, and leave it alone."""
+        if status := refusal(manifest, sentence, self._clock.now()):
+            logger.error("%s cannot be read and is left alone: %s", key, sentence)
+            version = manifest["metadata"]["resourceVersion"]
+            self.jobs.wrote(await self._cluster.patch_status(JOB, *key, status, resource_version=version))
 
     async def _observed(self, key: Key, job: FineTuneJob, look: Look) -> Observed:
         findings = self._findings.get(key, NOTHING_FOUND)
@@ -276,15 +286,6 @@ def closer(look: Look, decision: Decision) -> Look:
         live_pods=look.live_pods or decision.needs_live_pods,
         belongings=look.belongings or decision.needs_belongings,
     )
-
-
-def parsed_or_none(manifest: Manifest) -> FineTuneJob | None:
-    """The job; one that does not fit the model is said in the log and left alone."""
-    try:
-        return parsed(manifest)
-    except Unreadable as wrong:
-        logger.error("%s cannot be read and is left alone: %s", key_of(manifest), wrong)  # noqa: TRY400 (a value)
-        return None
 
 
 def stripped(manifest: Manifest) -> Manifest:

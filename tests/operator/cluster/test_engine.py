@@ -169,9 +169,14 @@ async def test_a_deleted_job_is_forgotten(world: World) -> None:
         await until(lambda: not len(engine.jobs) and not len(engine.pods))
 
 
-async def test_a_job_that_does_not_fit_the_model_does_not_stop_the_others(world: World) -> None:
+async def test_a_job_that_does_not_fit_the_model_is_told_so_and_stops_no_other(world: World) -> None:
     odd = await world.api.create(JOB, job("odd"))
     world.api.store.write(JOB, odd | {"spec": {"task": "of an older version"}})
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
+
+        async def told() -> bool:
+            return await world.reason("odd") == "InvalidSpec"
+
+        await until(told, what="the reason")
