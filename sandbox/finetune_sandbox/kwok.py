@@ -20,13 +20,15 @@ _UNREADY = {
     "operator": "NotIn",
     "values": ["True"],
 }
-# Whoever asks these pods for progress is refused at once, as nobody listens there.
+ADDRESS_LABEL = "finetune.dev/kwok-address"
+"""The address that a pod says it has; whoever asks a pod without it for progress is refused, as nobody listens."""
+_ADDRESS = f"""{{{{ or (index .metadata.labels {ADDRESS_LABEL!r}) "127.0.0.1" }}}}""".replace("'", '"')
 _RUNNING = """
 {{ $now := Now }}
 phase: Running
 startTime: {{ $now | Quote }}
-podIP: 127.0.0.1
-podIPs: [{ip: 127.0.0.1}]
+podIP: ADDRESS
+podIPs: [{ip: ADDRESS}]
 conditions:
 - {type: Initialized, status: "True", lastTransitionTime: {{ $now | Quote }}}
 - {type: Ready, status: "True", lastTransitionTime: {{ $now | Quote }}}
@@ -41,7 +43,7 @@ containerStatuses:
   started: true
   state: {running: {startedAt: {{ $now | Quote }}}}
 {{ end }}
-"""
+""".replace("ADDRESS", _ADDRESS)
 _NODE_READY = """
 conditions:
 - {type: Ready, status: "True", reason: KubeletReady, lastTransitionTime: {{ Now | Quote }}}
