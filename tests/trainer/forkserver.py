@@ -44,14 +44,27 @@ def serve(path: str) -> None:
 
 
 def reap(children: dict[int, socket.socket]) -> None:
-    """Tell the stand-ins of ended programs how they ended."""
+    """Tell the stand-ins of ended programs how they ended; a program whose stand-in was killed is killed too."""
     for pid in tuple(children):
+        if is_left_alone(children[pid]):
+            with contextlib.suppress(OSError):  # It has just ended, or has no group of its own yet.
+                os.killpg(pid, signal.SIGKILL)
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             connection = children.pop(pid)
             with contextlib.suppress(OSError):  # The stand-in may have been killed.
                 connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
             connection.close()
+
+
+def is_left_alone(connection: socket.socket) -> bool:
+    """Whether the stand-in at the other end is gone; what it has sent is left for the program to read."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def become(connection: socket.socket) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,21 @@ STARTUP = 240.0
 @pytest.fixture(scope="session")
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the forkserver listens; beside it a program that stands in for python."""
-    path = tmp_path_factory.mktemp("forkserver") / "socket"
+    with forkserver(tmp_path_factory.mktemp("forkserver")) as path:
+        yield path
+
+
+@contextmanager
+def forkserver(folder: Path, **environment: str) -> Iterator[Path]:
+    """A forkserver's socket while the block lasts; what its libraries read as they are imported is given here."""
+    path = folder / "socket"
     python = Path(f"{path}.python")
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FORKSERVER} {path} "$@"\n')
     python.chmod(0o755)
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-    server = subprocess.Popen([sys.executable, str(FORKSERVER), str(path)], env={**os.environ, **threads})
+    server = subprocess.Popen(
+        [sys.executable, str(FORKSERVER), str(path)], env={**os.environ, **threads, **environment}
+    )
     deadline = time.monotonic() + STARTUP
     while not path.exists():
         assert server.poll() is None, "the forkserver ended"
