@@ -89,7 +89,7 @@ async def operate(chosen: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    answers = probes.application(health=engine.ailment, readiness=lambda: None, metrics=metrics.exposition)
+    answers = probes.application(health=engine.ailment, readiness=engine.unreadiness, metrics=metrics.exposition)
     try:
         async with probes.served(answers, chosen.http_port):
             if not await won(election, stop):

@@ -131,6 +131,11 @@ class Engine:
         """The phase of every job."""
         return tuple((job.get("status") or {}).get("phase", "Pending") for job in self.jobs.all())
 
+    def unreadiness(self) -> str | None:
+        """What the engine still waits for, in a sentence; None while it stands by or works."""
+        known = self.pod_informer.synced.is_set() and self.job_informer.synced.is_set()
+        return None if known or self._running is None else "Jobs and pods have not been listed yet."
+
     def ailment(self) -> str | None:
         """What is wrong with the engine, in a sentence; None while it stands by or is well."""
         if self._running is None:

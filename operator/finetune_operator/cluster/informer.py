@@ -6,7 +6,7 @@ A new list purges what it lacks: an object deleted while the watch was cut is no
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -198,8 +198,3 @@ class Informer(Generic[EntryT]):
 def version_of(manifest: Manifest) -> int:
     """An object's resourceVersion, which the API lets us compare as a number."""
     return int(manifest["metadata"]["resourceVersion"])
-
-
-def keys(manifests: Iterable[Manifest]) -> frozenset[Key]:
-    """The namespaces and names of objects."""
-    return frozenset(map(key_of, manifests))
