@@ -90,10 +90,17 @@ class Tracking:
 
     def _reconnect(self) -> None:
         while not self._closing.wait(RECONNECT_SECONDS):
-            if self._connected():
+            try:
+                if self._connected():
+                    return
+            except ConfigurationError as refused:
+                self._degrade(refused.message)
                 return
 
     def _connected(self) -> bool:
+        if self.wishes.mode == "online" and (silence := reachable(self.wishes.base_url, tries=2)) is not None:
+            self._degrade(f"W&B cannot be reached at {self.wishes.base_url}: {silence}.")
+            return False
         try:
             run = self._initialised()
         except wandb.errors.AuthenticationError as refused:
