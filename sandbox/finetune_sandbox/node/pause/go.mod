@@ -1,0 +1,3 @@
+module finetune.dev/pause
+
+go 1.21
