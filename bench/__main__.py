@@ -5,21 +5,32 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from bench import creation
+from bench import creation, lives, recovery
 from bench.cluster import place
 from bench.figures import keep, machine
 
 
 async def operator(folder: Path, *, quick: bool) -> None:
-    """From apply to pods."""
+    """From apply to pods, and whole lives."""
     before = machine()
     async with place(folder) as here:
-        figures = await creation.measured(here, creation.QUICK if quick else creation.FULL)
-    print(creation.shown(figures))
-    keep("operator-quick" if quick else "operator", figures, before)
+        lived = await lives.measured(here, (10,) if quick else (100, 1000))
+        print(lives.shown(lived))
+        created = await creation.measured(here, creation.QUICK if quick else creation.FULL)
+    print(creation.shown(created))
+    keep(f"operator{'-quick' * quick}", {"created": created, "lived": lived}, before)
 
 
-PARTS = {"operator": operator}
+async def recovered(folder: Path, *, quick: bool) -> None:
+    """From the end of one attempt to the next."""
+    before = machine()
+    async with place(folder) as here:
+        figures = await recovery.measured(here, recovery.QUICK if quick else recovery.FULL)
+    print(recovery.shown(figures))
+    keep(f"recovery{'-quick' * quick}", figures, before)
+
+
+PARTS = {"operator": operator, "recovery": recovered}
 
 
 def main() -> None:

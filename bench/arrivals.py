@@ -38,12 +38,15 @@ class Arrivals:
     """When each pod of a gang was first seen to have ended, or to be gone."""
     phases: dict[str, str] = field(default_factory=dict)
     """The phase of each job."""
+    progress_writes: int = 0
+    """How many writes to a FineTuneJob have changed nothing but how far it is."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, told: dict[str, Any]) -> None:
         """Take in one event."""
         if "jobPhase" in told:
             self.phases[told["job"]] = told["jobPhase"]
+            self.progress_writes += told["isProgress"]
             self._news.set()
             return
         gang, pod, at = (told["job"], told["attempt"]), told["pod"], told["at"]
@@ -106,16 +109,28 @@ def of_pod(change: str, pod: Manifest) -> dict[str, Any]:
     }
 
 
-def of_job(_change: str, job: Manifest) -> dict[str, Any]:
-    """What is told of a FineTuneJob."""
-    return {"job": job["metadata"]["name"], "jobPhase": job.get("status", {}).get("phase", "Pending")}
+class Jobs:
+    """What is told of FineTuneJobs."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Manifest] = {}
+
+    def __call__(self, change: str, job: Manifest) -> dict[str, Any]:
+        """The phase, and whether only the progress has changed."""
+        name, status = job["metadata"]["name"], job.get("status", {})
+        lasting = {field: value for field, value in status.items() if field not in {"progress", "goodput"}}
+        is_progress = change == "MODIFIED" and lasting == self._known.get(name)
+        self._known[name] = lasting
+        return {"job": name, "jobPhase": status.get("phase", "Pending"), "isProgress": is_progress}
 
 
 def of_batch_job(_change: str, job: Manifest) -> dict[str, Any]:
     """What is told of a Job."""
-    conditions = job.get("status", {}).get("conditions") or []
-    complete = any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
-    return {"job": job["metadata"]["name"], "jobPhase": "Succeeded" if complete else "Running"}
+    status = job.get("status", {})
+    conditions = status.get("conditions") or []
+    is_complete = any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
+    phase = "Succeeded" if is_complete else "Running" if status.get("ready") else "Pending"
+    return {"job": job["metadata"]["name"], "jobPhase": phase, "isProgress": False}
 
 
 async def tell(api: RealApi, selection: Selection, told: Callable[[str, Manifest], dict[str, Any]]) -> None:
@@ -132,7 +147,7 @@ async def tell(api: RealApi, selection: Selection, told: Callable[[str, Manifest
 async def main(kubeconfig: Path, namespace: str) -> None:
     """Print the events of pods and jobs, until killed."""
     async with real_api(kubeconfig) as api, asyncio.TaskGroup() as group:
-        for kind, told in ((POD, of_pod), (JOB, of_job), (BATCH_JOB, of_batch_job)):
+        for kind, told in ((POD, of_pod), (JOB, Jobs()), (BATCH_JOB, of_batch_job)):
             group.create_task(tell(api, Selection(kind=kind, namespace=namespace), told))
         # The lists take milliseconds, the first object comes later.
         await asyncio.sleep(1)

@@ -53,23 +53,25 @@ def manifest(namespace: str, name: str, address: str | None = None) -> Manifest:
     }
 
 
-def _rendered(namespace: str, name: str) -> FineTuneJob:
+def rendered(namespace: str, name: str) -> FineTuneJob:
+    """A FineTuneJob as the operator would read it."""
     job = manifest(namespace, name)
     job["metadata"] |= {"uid": name, "resourceVersion": "1", "generation": 1}
     job["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
     return parsed(job)
 
 
-def _orphan(owned: Manifest) -> Manifest:
+def orphan(owned: Manifest) -> Manifest:
+    """The object without owner: with one that does not exist, the garbage collector would take it."""
     metadata = {field: value for field, value in owned["metadata"].items() if field != "ownerReferences"}
     return owned | {"metadata": metadata}
 
 
 def bare(api: Bench, namespace: str, name: str) -> Act:
     """The same objects as a FineTuneJob's, without owner: what pods mount and meet by first, then all pods at once."""
-    job = _rendered(namespace, name)
-    first = [_orphan(each) for each in (config_map(job, CONFIG), service(job))]
-    gang = [_orphan(each) for each in pods(job, CONFIG, Attempt(number=1))]
+    job = rendered(namespace, name)
+    first = [orphan(each) for each in (config_map(job, CONFIG), service(job))]
+    gang = [orphan(each) for each in pods(job, CONFIG, Attempt(number=1))]
 
     async def act() -> None:
         for batch in (first, gang):
@@ -80,7 +82,7 @@ def bare(api: Bench, namespace: str, name: str) -> Act:
 
 def indexed_job(api: Bench, namespace: str, name: str) -> Act:
     """A Job of four such pods, with nothing beside it."""
-    pod = _orphan(pods(_rendered(namespace, name), CONFIG, Attempt(number=1))[0])
+    pod = orphan(pods(rendered(namespace, name), CONFIG, Attempt(number=1))[0])
     spec = {field: value for field, value in pod["spec"].items() if field not in {"hostname", "volumes"}}
     # Nothing is mounted: no ConfigMap is created here.
     spec["containers"] = [{k: v for k, v in each.items() if k != "volumeMounts"} for each in spec["containers"]]

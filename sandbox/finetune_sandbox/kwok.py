@@ -20,7 +20,7 @@ _UNREADY = {
     "operator": "NotIn",
     "values": ["True"],
 }
-ADDRESS_LABEL = "finetune.dev/kwok-address"
+ADDRESS_LABEL = "kwok.x-k8s.io/address"
 """The address that a pod says it has; whoever asks a pod without it for progress is refused, as nobody listens."""
 _ADDRESS = f"""{{{{ or (index .metadata.labels {ADDRESS_LABEL!r}) "127.0.0.1" }}}}""".replace("'", '"')
 _RUNNING = """
