@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ CONNECTIONS = 64
 """Enough for two busy cores; each costs a TLS handshake."""
 KEEP_ALIVE_SECONDS = 75
 PAGE = 500
+SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 USER_AGENT = "finetune-operator"
@@ -207,10 +209,13 @@ class ApiServer:
 
 
 async def api_server(kubeconfig: str | None = None) -> ApiServer:
-    """Log in with a kubeconfig ($KUBECONFIG, then ~/.kube/config), else as the pod's service account."""
+    """Log in with the kubeconfig that is given, in a pod as its service account, else with the user's own kubeconfig."""
     configuration = Configuration()
-    # persist_config would write refreshed tokens into a file that is the user's.
-    await config.load_config(config_file=kubeconfig, client_configuration=configuration, persist_config=False)
+    if kubeconfig is None and SERVICE_ACCOUNT_TOKEN.exists():
+        config.load_incluster_config(client_configuration=configuration)
+    else:
+        # persist_config would write refreshed tokens into a file that is the user's.
+        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration, persist_config=False)
     return ApiServer(configuration)
 
 
