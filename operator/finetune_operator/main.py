@@ -26,6 +26,9 @@ from finetune_operator.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_HTTP_PORT = "8080"
+DEFAULT_LOG_LEVEL = "info"
+LOG_LEVELS = ("debug", "info", "warning", "error")
 LOST = 70
 """The exit code of a leader that is none any more."""
 
@@ -46,11 +49,13 @@ class Settings:
 
 
 def settings(arguments: list[str], environment: Mapping[str, str]) -> Settings:
-    """The settings, from the command line and the environment."""
+    """The settings, from the command line and the environment; a mistake ends the process with a sentence."""
     parser = argparse.ArgumentParser(prog="finetune_operator", description="The operator of FineTuneJobs.")
     parser.add_argument("--namespace", default=environment.get("FINETUNE_NAMESPACE"), help="Watch this one alone.")
     parser.add_argument("--kubeconfig", help="Log in with this file.")
     given = parser.parse_args(arguments)
+    if mistake := first_mistake(environment):
+        parser.error(mistake)
     namespace: str | None = given.namespace or None
     pod = environment.get("POD_NAME", "local")
     return Settings(
@@ -64,10 +69,23 @@ def settings(arguments: list[str], environment: Mapping[str, str]) -> Settings:
         lease_name=environment.get("FINETUNE_LEASE_NAME", names.MANAGED_BY),
         # A restarted container has its pod's name and is another process all the same.
         identity=f"{pod}_{uuid.uuid4()}",
-        http_port=int(environment.get("FINETUNE_HTTP_PORT", "8080")),
-        log_level=environment.get("FINETUNE_LOG_LEVEL", "info"),
+        http_port=int(environment.get("FINETUNE_HTTP_PORT", DEFAULT_HTTP_PORT)),
+        log_level=environment.get("FINETUNE_LOG_LEVEL", DEFAULT_LOG_LEVEL),
         kubeconfig=given.kubeconfig,
     )
+
+
+def first_mistake(environment: Mapping[str, str]) -> str | None:
+    """What is wrong with the environment, in a sentence."""
+    if not environment.get("FINETUNE_TRAINER_IMAGE"):
+        return "FINETUNE_TRAINER_IMAGE is not set; name the image of the trainer there."
+    port = environment.get("FINETUNE_HTTP_PORT", DEFAULT_HTTP_PORT)
+    if not port.isdecimal():
+        return f"FINETUNE_HTTP_PORT is {port}; it must be a number."
+    level = environment.get("FINETUNE_LOG_LEVEL", DEFAULT_LOG_LEVEL)
+    if level not in LOG_LEVELS:
+        return f"FINETUNE_LOG_LEVEL is {level}; it must be one of {', '.join(LOG_LEVELS)}."
+    return None
 
 
 async def operate(chosen: Settings) -> int:
