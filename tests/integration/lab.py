@@ -21,15 +21,21 @@ from finetune_operator.cluster.observe import parsed
 from finetune_operator.cluster.port import EVENT, JOB, POD, SECRET, Manifest, Selection
 from finetune_operator.names import LABEL_JOB, run_id
 from finetune_sandbox import processes, trainers
-from finetune_sandbox.comparison import Comparison, compared
+from finetune_sandbox.comparison import Comparison, Result, result
 from finetune_sandbox.control_plane import ControlPlane
+from finetune_sandbox.nodes import GPU
 from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import RealApi
 from finetune_sandbox.wandb_server import WandbServer
+from finetune_trainer.contract.outcome import Progress
 from finetune_trainer.launch import free_port
+
+from tests.trainer.running import SUPERVISE
 
 PATIENCE = 150.0
 IMAGE = "finetune-trainer:test"
+PASSING = {"Scheduling", "Starting", "Training"}
+"""What is told only when a pass falls into it."""
 ABSENT_IMAGE = "registry.example/absent:1"
 
 
@@ -44,10 +50,19 @@ class Lab:
     wandb: WandbServer
     hub_url: str
     folder: Path
+    ranks: Path
+    """Where trainers are forked from."""
     operators: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    twins: dict[str, Result] = field(default_factory=dict)
+    """What jobs that nobody disturbed have left, by their spec."""
+
+    @staticmethod
+    def python() -> tuple[str, ...]:
+        """The interpreter of everything here."""
+        return (sys.executable,)
 
     def start_operator(self) -> subprocess.Popen[bytes]:
-        """Start `python -m finetune_operator` as a process of its own."""
+        """Start `python -m finetune_operator` for all namespaces, as a process of its own."""
         environment = {
             **os.environ,
             "FINETUNE_TRAINER_IMAGE": IMAGE,
@@ -56,9 +71,8 @@ class Lab:
             "FINETUNE_HTTP_PORT": str(free_port()),
             "FINETUNE_LEASE_NAME": "finetune-operator",
         }
-        command = (sys.executable, "-m", "finetune_operator", "--namespace", self.namespace)
         log = self.folder / f"operator-{len(self.operators)}.log"
-        arguments = (*command, "--kubeconfig", str(self.plane.kubeconfig))
+        arguments = (*self.python(), "-m", "finetune_operator", "--kubeconfig", str(self.plane.kubeconfig))
         self.operators.append(processes.start(arguments, log, environment))
         return self.operators[-1]
 
@@ -70,8 +84,7 @@ class Lab:
 
     async def apply(self, manifest: Manifest) -> FineTuneJob:
         """What `kubectl apply -f` does with a job."""
-        text = yaml.safe_dump(manifest)
-        await asyncio.to_thread(self.plane.kubectl, "apply", "-n", self.namespace, "-f", "-", stdin=text)
+        await self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(manifest))
         return await self.job(manifest["metadata"]["name"])
 
     async def job(self, name: str) -> FineTuneJob:
@@ -107,20 +120,35 @@ class Lab:
 
         return await self.until(name, holds)
 
-    async def reached(self, name: str, step: int, attempt: int = 1, node_rank: int = 0) -> None:
-        """Wait until the trainer of this attempt has made a step; asked directly, to do harm in time."""
+    async def reached(self, name: str, step: int, attempt: int = 1) -> None:
+        """Wait until the trainer of this attempt has made a step."""
+        await self.says(name, lambda word: word.step >= step, attempt)
+
+    async def says(self, name: str, holds: Callable[[Progress], bool], attempt: int = 1) -> Progress:
+        """The trainer's word as soon as this holds of it; asked directly, to do harm in time."""
         deadline = time.monotonic() + PATIENCE
-        while True:
-            pod = await self.api.get(POD, self.namespace, f"{name}-{attempt}-{node_rank}")
-            word = await trainers.progress(pod) if pod else None
-            if word and word.step >= step:
-                return
+        while (word := await self.word(name, attempt)) is None or not holds(word):
             assert time.monotonic() < deadline, await self.story(name)
             await asyncio.sleep(0.02)
+        return word
 
-    def compared(self, left: FineTuneJob, right: FineTuneJob) -> Comparison:
-        """What the runs of two jobs have left on the W&B server."""
-        return compared(self.wandb.records, run_id(left.metadata.uid), run_id(right.metadata.uid))
+    def left(self, job: FineTuneJob) -> Result:
+        """What the run of a job has left on the W&B server."""
+        return result(self.wandb.records, run_id(job.metadata.uid))
+
+    async def difference(self, done: FineTuneJob, manifest: Manifest) -> str | None:
+        """Where a job's run parts from that of a twin which nobody disturbed; None when it does not."""
+        spec = json.dumps({**manifest["spec"], "wandb": None}, sort_keys=True)
+        if spec not in self.twins:
+            twin = {**manifest, "metadata": {"name": "undisturbed"}}
+            await self.apply(twin)
+            self.twins[spec] = self.left(await self.ended("undisturbed"))
+        return Comparison(left=self.left(done), right=self.twins[spec]).first_difference
+
+    async def word(self, name: str, attempt: int = 1) -> Progress | None:
+        """What the trainer of this attempt says now."""
+        pod = await self.api.get(POD, self.namespace, f"{name}-{attempt}-0")
+        return await trainers.progress(pod) if pod else None
 
     async def reasons(self, name: str) -> list[str]:
         """The reasons of the events about the job, oldest first."""
@@ -146,16 +174,65 @@ class Lab:
             process.terminate()
         for process in self.operators:
             process.wait(20)
+        self.operators.clear()
 
+    @asynccontextmanager
+    async def another_node(self, name: str, **how: Any) -> AsyncIterator[ProcessNode]:
+        """One more node while the block lasts."""
+        entrypoint = {"entrypoint": self.entrypoint} | how
+        variables = {"DS_ACCELERATOR": "cpu"}
+        folder = self.folder / f"{self.namespace}-{name}"
+        async with ProcessNode(self.api, name, folder, retry_seconds=0.2, variables=variables, **entrypoint) as node:
+            yield node
 
-@asynccontextmanager
-async def furnished(lab: Lab) -> AsyncIterator[Lab]:
-    """The lab with an operator, while the block lasts."""
-    lab.start_operator()
-    try:
-        yield lab
-    finally:
-        lab.stop()
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        """The trainer whose ranks are forked from one that has imported what is slow."""
+        return (*self.python(), str(SUPERVISE), str(self.ranks))
+
+    async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl prints, in the test's namespace."""
+        return await asyncio.to_thread(self.plane.kubectl, *arguments, "-n", self.namespace, stdin=stdin)
+
+    async def edit(self, name: str, **spec: Any) -> None:
+        """Change fields of a job's spec, as its author does."""
+        await self.kubectl("patch", "ftj", name, "--type", "merge", "-p", json.dumps({"spec": spec}))
+
+    async def goes(self, pod: str) -> None:
+        """Wait until a pod is gone."""
+        deadline = time.monotonic() + PATIENCE
+        while await self.api.get(POD, self.namespace, pod):
+            assert time.monotonic() < deadline, f"{pod} is still there."
+            await asyncio.sleep(0.05)
+
+    async def runs(self, pod: str) -> None:
+        """Wait until a pod runs."""
+        deadline = time.monotonic() + PATIENCE
+        while (await self.api.get(POD, self.namespace, pod) or {}).get("status", {}).get("phase") != "Running":
+            assert time.monotonic() < deadline, f"{pod} does not run."
+            await asyncio.sleep(0.05)
+
+    async def story_in_events(self, name: str) -> list[str]:
+        """The reasons of a job's events without those that a quick pod may skip."""
+        return [reason for reason in await self.reasons(name) if reason not in PASSING]
+
+    async def takes_the_gpu(self) -> str:
+        """Create a pod of a higher priority that wants a GPU; its name."""
+        container = {
+            "name": "important",
+            "image": IMAGE,
+            "command": ["sleep", "600"],
+            "resources": {"limits": {GPU: "1"}, "requests": {GPU: "1", "cpu": "1"}},
+        }
+        spec = {
+            "containers": [container],
+            "priorityClassName": "high",
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+        }
+        metadata = {"name": "important", "namespace": self.namespace}
+        await self.api.create(POD, {"metadata": metadata, "spec": spec})
+        return "important"
 
 
 def job(name: str, **spec: Any) -> Manifest:
@@ -170,12 +247,12 @@ def job(name: str, **spec: Any) -> Manifest:
             "maxSamples": {"evaluation": 16},
         },
         "training": {
-            "max_steps": 120,
+            "max_steps": 60,
             "per_device_train_batch_size": 8,
             "learning_rate": 0.001,
             "logging_steps": 1,
             "eval_strategy": "steps",
-            "eval_steps": 15,
+            "eval_steps": 10,
         },
         "checkpoint": {"everySteps": 5},
         "compute": {"nodes": 1, "gpusPerNode": 1},

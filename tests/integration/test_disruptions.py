@@ -1,18 +1,135 @@
 """Whatever takes the pods away, the job comes back by itself and is what it would have been."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
+import yaml
+from finetune_operator.cluster.port import POD
+from finetune_operator.names import run_id
+from finetune_sandbox.process_node import TRAINER
 
 from tests.integration.lab import Lab, job
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.training]
+pytestmark = [pytest.mark.control_plane, pytest.mark.training, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_an_evicted_job_is_identical_to_an_undisturbed_one(lab: Lab) -> None:
-    await lab.apply(job("evicted"))
-    await lab.reached("evicted", step=7)
-    await lab.api.evict(lab.namespace, "evicted-1-0")
-    disturbed = await lab.ended("evicted")
-    await lab.apply(job("undisturbed"))
-    undisturbed = await lab.ended("undisturbed")
-    assert lab.compared(disturbed, undisturbed).first_difference is None
-    assert disturbed.status.restarts.preemptions == 1
+async def test_a_job_preempted_by_the_scheduler_comes_back_by_itself_and_is_identical(lab: Lab) -> None:
+    manifest = job("preempted")
+    await lab.apply(manifest)
+    await lab.reached("preempted", step=7)
+    important = await lab.takes_the_gpu()
+    await lab.until("preempted", lambda job: job.status.phase == "Pending" and job.status.attempt == 2)
+    await lab.api.delete(POD, lab.namespace, important)
+    done = await lab.ended("preempted")
+    assert await lab.difference(done, manifest) is None
+    assert done.status.last_attempts[1].reason == "PreemptionByScheduler"
+    assert await lab.story_in_events("preempted") == ["Creating", "Stopping", "Preempted", "Unschedulable", "Finished"]
+
+
+async def evicted(lab: Lab, pod: str) -> None:
+    await lab.api.evict(lab.namespace, pod)
+
+
+async def deleted_by_a_person(lab: Lab, pod: str) -> None:
+    await lab.kubectl("delete", "pod", pod, "--wait=false")
+
+
+@pytest.mark.parametrize("harm", [evicted, deleted_by_a_person])
+async def test_a_job_whose_pod_is_taken_with_notice_loses_no_step(
+    lab: Lab, harm: Callable[[Lab, str], Awaitable[None]]
+) -> None:
+    manifest = job("taken")
+    await lab.apply(manifest)
+    await lab.reached("taken", step=7)
+    await harm(lab, "taken-1-0")
+    done = await lab.ended("taken")
+    assert await lab.difference(done, manifest) is None
+    assert (done.status.restarts.preemptions, done.status.restarts.total) == (1, 1)
+    assert done.status.resume is not None
+    assert done.status.resume.lost_steps == 0
+    assert await lab.story_in_events("taken") == ["Creating", "Stopping", "Preempted", "Finished"]
+
+
+async def test_a_life_leaves_one_run_and_nothing_on_the_job_but_its_status(lab: Lab) -> None:
+    manifest = job("traceless", wandb={"project": "traceless", "secretRef": {"name": "wandb"}})
+    await lab.apply(manifest)
+    await lab.reached("traceless", step=7)
+    await lab.api.evict(lab.namespace, "traceless-1-0")
+    await lab.ended("traceless")
+    kept = yaml.safe_load(await lab.kubectl("get", "ftj", "traceless", "-o", "yaml"))["metadata"]
+    assert await lab.kubectl("diff", "-f", "-", stdin=yaml.safe_dump(manifest)) == ""
+    assert set(kept["annotations"]) == {"kubectl.kubernetes.io/last-applied-configuration"}
+    assert "finalizers" not in kept
+    assert [run.state for run in lab.wandb.runs("traceless")] == ["finished"]
+
+
+async def test_a_trainer_that_is_killed_loses_at_most_one_save_interval_and_says_so(lab: Lab) -> None:
+    manifest = job("killed", checkpoint={"everySteps": 30})
+    await lab.apply(manifest)
+    await lab.says("killed", lambda word: word.checkpoint is not None and word.checkpoint.step >= 30)
+    lab.node.kill(lab.namespace, "killed-1-0")
+    done = await lab.ended("killed")
+    assert await lab.difference(done, manifest) is None
+    resume, ended = done.status.resume, done.status.last_attempts[1]
+    assert resume is not None
+    assert resume.from_step >= 30
+    assert resume.lost_steps == max(0, (ended.to_step or 0) - resume.from_step)
+    assert resume.lost_steps <= 30
+
+
+async def test_a_suspended_job_gives_its_gpu_back_and_goes_on_where_it_was(lab: Lab) -> None:
+    manifest = job("paused")
+    await lab.apply(manifest)
+    await lab.reached("paused", step=7)
+    await lab.edit("paused", suspend=True)
+    asleep = await lab.until("paused", lambda job: job.status.phase == "Suspended")
+    important = await lab.takes_the_gpu()
+    await lab.runs(important)
+    await lab.api.delete(POD, lab.namespace, important)
+    await lab.edit("paused", suspend=False)
+    done = await lab.ended("paused")
+    assert await lab.difference(done, manifest) is None
+    assert asleep.status.checkpoint is not None
+    assert done.status.resume is not None
+    assert (done.status.resume.from_step, done.status.resume.lost_steps) == (asleep.status.checkpoint.step, 0)
+    assert await lab.story_in_events("paused") == ["Creating", "Stopping", "Suspended", "Creating", "Finished"]
+
+
+async def test_a_finished_job_whose_pod_is_deleted_stays_succeeded_and_runs_nothing(lab: Lab) -> None:
+    await lab.apply(job("done", training={"max_steps": 2, "per_device_train_batch_size": 2}))
+    await lab.ended("done")
+    await lab.kubectl("delete", "pod", "done-1-0")
+    await lab.edit("done", ttlSecondsAfterFinished=3600)
+    looked = await lab.until("done", lambda job: job.status.observed_generation == 2)
+    assert (looked.status.phase, looked.status.attempt, await lab.pods("done")) == ("Succeeded", 1, ())
+
+
+async def test_a_corrupt_newest_checkpoint_is_passed_over_for_the_one_before_and_said(lab: Lab) -> None:
+    manifest = job("rotten")
+    applied = await lab.apply(manifest)
+    await lab.reached("rotten", step=12)
+    await lab.edit("rotten", suspend=True)
+    asleep = await lab.until("rotten", lambda job: job.status.phase == "Suspended")
+    newest = lab.wandb.artifacts(f"checkpoint-{run_id(applied.metadata.uid)}")[-1]
+    weights = newest.files["model.safetensors"]
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    await lab.edit("rotten", suspend=False)
+    done = await lab.ended("rotten")
+    assert await lab.difference(done, manifest) is None
+    resume = done.status.resume
+    assert resume is not None
+    assert asleep.status.checkpoint is not None
+    assert resume.from_step < asleep.status.checkpoint.step
+    assert f"(step {asleep.status.checkpoint.step})" in (resume.message or "")
+    assert resume.lost_steps == asleep.status.checkpoint.step - resume.from_step
+
+
+async def test_the_image_as_it_starts_in_a_container_ends_identical_too(lab: Lab) -> None:
+    selector = {"nodeSelector": {"kubernetes.io/hostname": "plain"}, "terminationGracePeriodSeconds": 30}
+    manifest = job("plain", podTemplate=selector)
+    async with lab.another_node("plain", entrypoint=TRAINER):
+        await lab.apply(manifest)
+        await lab.reached("plain", step=7)
+        await lab.api.evict(lab.namespace, "plain-1-0")
+        done = await lab.ended("plain")
+    assert await lab.difference(done, job("twin")) is None
