@@ -10,25 +10,11 @@ import finetune_operator
 import finetune_trainer
 
 ROOT = Path(__file__).parent.parent
-TOP_LEVEL = [
-    "pyproject.toml",
-    "operator",
-    "trainer_image",
-    "charts",
-    "crds",
-    "tests",
-    "README.md",
-    "cli",
-    "sandbox",
-    "examples",
-    "bench",
-    "docs",
-    "Makefile",
-    "AGENTS.md",
-    "CHANGELOG.md",
-    "LICENSE",
-    ".ci/run",
-]
+TOP_LEVEL = (
+    *("pyproject.toml", "operator", "trainer_image", "charts", "crds", "tests", "README.md"),
+    *("cli", "sandbox", "examples", "bench", "docs"),
+    *("Makefile", "AGENTS.md", "CHANGELOG.md", "LICENSE", ".ci/run"),
+)
 
 
 def test_the_folder_named_operator_is_no_package() -> None:
