@@ -42,13 +42,18 @@ def _our_stop(turn: Turn) -> Verdict | None:
         return _stop("Suspended", "Stopped because spec.suspend is true.")
     if turn.is_late:
         return _stop("DeadlineExceeded", "Stopped because spec.activeDeadlineSeconds have passed.")
+    if status.attempt_generation != job.metadata.generation and _has_not_begun(turn):
+        return _stop("Edited", "Given up because the job was edited before its trainer had started.")
     if status.attempt_created:
         return None
-    if status.attempt_generation != job.metadata.generation:
-        return _stop("Edited", "Given up because the job was edited before all pods were there.")
     if not turn.gang.members and not _is_held_up(turn) and turn.age >= UNCERTAIN:
         return _stop("NeverSeen", "Given up because none of its pods was ever seen.")
     return None
+
+
+def _has_not_begun(turn: Turn) -> bool:
+    """Whether nothing is lost by starting anew: what holds the attempt up may be what the edit has mended."""
+    return not turn.status.attempt_created or all(pod.started_at is None for pod in turn.gang.members)
 
 
 def _is_held_up(turn: Turn) -> bool:

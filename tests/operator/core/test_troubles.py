@@ -162,6 +162,12 @@ def test_a_pod_without_a_node_waits_with_the_schedulers_sentence() -> None:
     assert life.message == f"{text} The job starts when a node has room; see compute if none is large enough."
 
 
+def test_an_edit_mends_an_attempt_that_no_node_takes() -> None:
+    life = world(compute={"gpusPerNode": 64}).settle().change(0, lambda pod: replace(pod, unschedulable="No room."))
+    life = life.edited(compute={"gpusPerNode": 1}).runs()
+    assert (life.status.phase, life.status.attempt, counts(life)) == (Phase.RUNNING, 2, (0, 0, 0))
+
+
 def test_an_image_that_cannot_be_pulled_counts_as_infrastructure_and_backs_off() -> None:
     stuck = Reason(reason="ImagePullBackOff", message='Back-off pulling image "x"')
     life = world().settle().change(0, lambda pod: replace(pod, node="n", waiting=stuck)).stops()
