@@ -1,5 +1,6 @@
 """The chart, by the real Helm and the real unit test program."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -8,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from finetune_sandbox.binaries import binary
 
 CHART = Path(__file__).parents[2] / "charts" / "finetune-operator"
@@ -37,7 +37,7 @@ def leaves(values: dict[str, Any], above: str = "") -> set[str]:
     """The dotted names of the values that a comment must explain."""
     paths = set()
     for name, value in values.items():
-        is_group = isinstance(value, dict) and value and name not in {"resources"}
+        is_group = isinstance(value, dict) and value and name != "resources"
         paths |= leaves(value, f"{above}{name}.") if is_group else {above + name}
     return paths
 
@@ -46,7 +46,7 @@ def documented(text: str) -> set[str]:
     """The dotted names of the values that stand below a `# --` comment."""
     found, path = set(), []
     lines = text.splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if match := KEY.match(line):
             path = [*path[: len(match[1]) // 2], match[2]]
             if before.lstrip().startswith("# -- "):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from finetune_sandbox.binaries import binary
 from finetune_sandbox.control_plane import ControlPlane, ControlPlaneError
 
@@ -50,7 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def released(cluster: ControlPlane, tmp_path: Path) -> Iterator[ControlPlane]:
+def released(cluster: ControlPlane) -> Iterator[ControlPlane]:
     """A cluster on which the chart was installed."""
     helm(cluster, "install", "ft", str(CHART), "--namespace", "finetune-system", "--create-namespace")
     yield cluster

@@ -209,9 +209,9 @@ class ApiServer:
 
 
 async def api_server(kubeconfig: str | None = None) -> ApiServer:
-    """Log in with the kubeconfig that is given, in a pod as its service account, else with the user's own kubeconfig."""
+    """Log in with this kubeconfig; else in a pod as its service account, elsewhere with the user's own kubeconfig."""
     configuration = Configuration()
-    if kubeconfig is None and SERVICE_ACCOUNT_TOKEN.exists():
+    if kubeconfig is None and SERVICE_ACCOUNT_TOKEN.exists():  # noqa: ASYNC240 (once, before anything runs)
         config.load_incluster_config(client_configuration=configuration)
     else:
         # persist_config would write refreshed tokens into a file that is the user's.
