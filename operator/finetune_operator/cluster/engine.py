@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from finetune_trainer.contract.environment import DEFAULT_PROGRESS_PORT
+from finetune_trainer.contract.outcome import Progress
 
 from finetune_operator import names
 from finetune_operator.api.v1alpha1 import FineTuneJob
@@ -111,7 +112,7 @@ class Engine:
         self._jobs_selection = Selection(kind=JOB, namespace=namespace)
         self.queue: Queue[Key] = Queue(self._clock)
         self.jobs: Store[Manifest] = Store(entry=stripped, owner=key_of, changed=self.queue.add)
-        self.pods: Store[Pod] = Store(entry=pod_store_entry, owner=job_of_pod, changed=self.queue.add)
+        self.pods: Store[Pod] = Store(entry=self._pod_heard, owner=job_of_pod, changed=self.queue.add)
         pods = Selection(kind=POD, namespace=namespace, labels={names.LABEL_JOB: None})
         self.pod_informer = Informer(cluster, pods, self.pods, self._clock)
         self.job_informer = Informer(cluster, self._jobs_selection, self.jobs, self._clock)
@@ -120,6 +121,7 @@ class Engine:
         self._executor = Executor(cluster, self.jobs, self.pods, recorder, self._meter)
         self._findings: dict[Key, Findings] = {}
         self._progress: ProgressReader | None = None
+        self._last_words: dict[Key, Progress] = {}
         self.swept_at = self._clock.monotonic()
         self._running: asyncio.Task[None] | None = None
 
@@ -242,7 +244,8 @@ class Engine:
 
     async def _observed(self, key: Key, job: FineTuneJob, look: Look) -> Observed:
         findings = self._findings.get(key, NOTHING_FOUND)
-        word = self._progress.latest(key) if self._progress else None
+        words = (self._progress.latest(key) if self._progress else None, self._last_words.get(key))
+        word = max(filter(None, words), key=lambda word: word.observed_at, default=None)
         return await self._observer.observed(job, look=look, progress=word, findings=findings)
 
     async def _carried_out(self, key: Key, manifest: Manifest, job: FineTuneJob, decision: Decision) -> bool:
@@ -260,6 +263,13 @@ class Engine:
         self._follow(key, job)
         return True
 
+    def _pod_heard(self, manifest: Manifest) -> Pod:
+        """The pod; what it said at its end is remembered, for it may be gone before a pass looks at it."""
+        pod = pod_store_entry(manifest)
+        if pod.outcome is not None and pod.outcome.progress is not None:
+            self._last_words[job_of_pod(manifest)] = pod.outcome.progress
+        return pod
+
     def _follow(self, key: Key, job: FineTuneJob) -> None:
         """Have the progress of rank 0 read while it runs."""
         manifest = self.jobs.one(key)
@@ -274,6 +284,7 @@ class Engine:
 
     def _forget(self, key: Key) -> None:
         self._findings.pop(key, None)
+        self._last_words.pop(key, None)
         self.queue.drop(key)
         if self._progress:
             self._progress.follow(key, None)

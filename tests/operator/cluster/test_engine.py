@@ -102,6 +102,26 @@ async def test_the_trainers_word_is_in_the_status(world: World) -> None:
     assert (await world.status())["progress"]["step"] == 7
 
 
+async def test_the_last_word_of_a_pod_that_is_gone_before_anybody_looks_is_heard(world: World) -> None:
+    created = await world.api.create(JOB, job())
+    checkpoint = {"step": 45, "digest": "d", "sizeBytes": 1, "committedAt": "2026-11-21T00:00:00Z"}
+    progress = {
+        "attempt": 1,
+        "token": token(created["metadata"]["uid"], 1),
+        "step": 45,
+        "checkpoint": checkpoint,
+        "observedAt": "2026-11-21T00:00:00Z",
+    }
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+        await world.ends("a-1-0", kind="preempted", code=85, progress=progress)
+        await world.api.delete(POD, "default", "a-1-0", grace_seconds=0)
+        await world.has_pods("a-2-0")
+    assert (await world.status())["checkpoint"]["step"] == 45
+
+
 async def test_the_word_of_a_zombie_is_not_heard(world: World) -> None:
     await world.api.create(JOB, job())
     word = {"attempt": 1, "token": "another", "state": "training", "step": 7, "observedAt": "2026-11-21T00:00:00Z"}

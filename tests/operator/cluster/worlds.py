@@ -187,7 +187,7 @@ class World(Generic[ClusterT]):
         status = {"phase": "Running", "podIP": "127.0.0.9", "containerStatuses": [container]}
         await self.api.patch_status(POD, self.namespace, pod, status)
 
-    async def ends(self, pod: str, *, kind: str, code: int) -> None:
+    async def ends(self, pod: str, *, kind: str, code: int, **said: Any) -> None:
         found = await self.api.get(JOB, self.namespace, "a")
         assert found is not None
         attempt = found["status"]["attempt"]
@@ -198,6 +198,7 @@ class World(Generic[ClusterT]):
             "attempt": attempt,
             "token": token(found["metadata"]["uid"], attempt),
             "endedAt": "2026-11-21T00:00:00Z",
+            **said,
         }
         terminated = {"exitCode": code, "reason": "Error", "message": json.dumps(outcome)}
         container = {"name": "trainer", "state": {"running": None, "terminated": terminated}}
