@@ -44,7 +44,7 @@ def heard(status: FineTuneJobStatus, word: Progress | None) -> FineTuneJobStatus
 def restarted_at(status: FineTuneJobStatus) -> ResumeStatus:
     """Where an attempt that is begun now should start, until its trainer says where it did."""
     step = status.checkpoint.step if status.checkpoint else 0
-    return ResumeStatus(from_step=step, lost_steps=_lost(status, step))
+    return ResumeStatus(from_step=step, lost_steps=_lost(status, step, status.attempt + 1))
 
 
 def may_wait(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
@@ -74,13 +74,13 @@ def _resume(status: FineTuneJobStatus, word: Progress) -> ResumeStatus | None:
         return status.resume
     step = word.resume.from_step
     passed_over = " ".join(word.resume.passed_over)
-    return ResumeStatus(from_step=step, lost_steps=_lost(status, step), message=passed_over or None)
+    return ResumeStatus(from_step=step, lost_steps=_lost(status, step, status.attempt), message=passed_over or None)
 
 
-def _lost(status: FineTuneJobStatus, step: int) -> int:
-    """Steps that an earlier attempt had done beyond this one's start."""
-    before = [a.to_step or 0 for a in status.last_attempts[:1]]
-    return max(0, max(before, default=0) - step)
+def _lost(status: FineTuneJobStatus, step: int, attempt: int) -> int:
+    """Steps that the attempt before had done beyond this one's start; its own end may be written down already."""
+    before = next((a.to_step or 0 for a in status.last_attempts if a.attempt < attempt), 0)
+    return max(0, before - step)
 
 
 def _progress(word: Progress) -> ProgressStatus:

@@ -239,3 +239,17 @@ def test_a_pause_that_an_edit_outlives_is_told_anew() -> None:
     life = world().runs().fails()
     life.job = life.job.model_copy(update={"status": life.status.model_copy(update={"phase": Phase.PENDING})})
     assert life.settle().message == "The next attempt starts after a pause."
+
+
+def test_an_attempt_that_ends_has_not_lost_its_own_steps() -> None:
+    life = world().runs(step=40).trains(60, saved=50).disrupted()
+    resume = life.status.resume
+    assert resume is not None
+    assert (life.status.phase, resume.from_step, resume.lost_steps) == (Phase.STOPPING, 0, 0)
+
+
+def test_the_steps_of_an_attempt_that_ended_suddenly_are_lost_to_the_next() -> None:
+    life = world().runs(step=40).trains(60, saved=50).vanishes()
+    resume = life.status.resume
+    assert resume is not None
+    assert (life.status.attempt, resume.from_step, resume.lost_steps) == (2, 50, 10)
