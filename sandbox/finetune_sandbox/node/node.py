@@ -88,6 +88,7 @@ class Node:
         (self.folder / "logs").mkdir(parents=True)
         store = self._open.enter_context(images.reserved())
         self.images = images.built()
+        self._open.callback(runtime.forget_pods)
         self._open.callback(runtime.unmount_below, self.folder)
         self._open.enter_context(PrivateNetwork((SERVICE_ADDRESS, dns.ADDRESS, ADDRESS)))
         registry.started(store / "registry", self.folder)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from finetune_sandbox import processes
@@ -10,6 +11,8 @@ POD_RANGE = "10.244.0.0/24"
 PLUGINS = "/usr/lib/cni"
 SOCKET = "containerd.sock"
 NETWORK = "finetune-sandbox"
+REMEMBERED = Path("/var/lib/cni/results")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 CONFIGURATION = """
 version = 2
@@ -55,6 +58,15 @@ def unmount_below(folder: Path) -> None:
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in sorted((point for point in points if Path(point).is_relative_to(folder)), reverse=True):
         subprocess.run(("umount", "--lazy", point), check=False, capture_output=True)
+
+
+def forget_pods() -> None:
+    """Remove what killed pods leave in the machine: remembered addresses and empty control groups."""
+    for result in REMEMBERED.glob(f"{NETWORK}-*"):
+        result.unlink(missing_ok=True)
+    for groups in sorted(CONTROL_GROUPS.glob("*/kubepods/**/"), reverse=True):
+        with suppress(OSError):  # Another kubelet's is not empty.
+            groups.rmdir()
 
 
 def _bridge(folder: Path) -> dict[str, object]:
