@@ -2,10 +2,14 @@
 
 import argparse
 import asyncio
+import sys
 import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench import creation, lives, recovery
+from bench import creation, lives, network, recovery
 from bench.cluster import place
 from bench.figures import keep, machine
 
@@ -30,20 +34,42 @@ async def recovered(folder: Path, *, quick: bool) -> None:
     keep(f"recovery{'-quick' * quick}", figures, before)
 
 
-PARTS = {"operator": operator, "recovery": recovered}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the bench."""
+
+    measure: Callable[..., Coroutine[Any, Any, None]]
+    has_cluster: bool
 
 
-def main() -> None:
+PARTS = {
+    "operator": Part(measure=operator, has_cluster=True),
+    "recovery": Part(measure=recovered, has_cluster=True),
+}
+
+
+def main() -> int:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures, each figure beside its floor.")
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=[*PARTS, []], help=" | ".join(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=" | ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--folder", type=Path, help="keep logs there")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    for name in given.parts or PARTS:
-        with tempfile.TemporaryDirectory(prefix="bench-") as made:
-            asyncio.run(PARTS[name](given.folder or Path(made), quick=given.quick))
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"There is no part {', '.join(unknown)}: choose from {', '.join(PARTS)}.")
+    return max(ran(name, given) for name in given.parts or PARTS)
+
+
+def ran(name: str, given: argparse.Namespace) -> int:
+    """Run one part; its exit code."""
+    if PARTS[name].has_cluster and not given.inside:
+        options = ("--quick",) * given.quick + (("--folder", str(given.folder)) if given.folder else ())
+        return network.inside((name, *options))
+    with tempfile.TemporaryDirectory(prefix="bench-") as made:
+        asyncio.run(PARTS[name].measure(given.folder or Path(made), quick=given.quick))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

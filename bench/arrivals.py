@@ -21,7 +21,7 @@ from finetune_sandbox.node_api import is_terminal
 from finetune_sandbox.real_api import RealApi, real_api
 
 BATCH_JOB = Kind(group="batch", version="v1", plural="jobs", kind="Job")
-PATIENCE = 900.0
+PATIENCE = 240.0
 
 Gang = tuple[str, int]
 """A job's name and an attempt."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.build.attempt import Attempt
@@ -15,6 +14,7 @@ from finetune_sandbox.kwok import ADDRESS_LABEL
 
 from bench.arrivals import BATCH_JOB
 from bench.cluster import CONFIG, Bench
+from bench.network import NOBODY
 
 GANG = 4
 
@@ -24,9 +24,8 @@ Contender = Callable[[Bench, str, str], Act]
 """An act for a client, a namespace and a name."""
 
 
-def manifest(namespace: str, name: str, address: str | None = None) -> Manifest:
-    """A FineTuneJob of four one-GPU pods."""
-    template: dict[str, Any] = {"labels": {ADDRESS_LABEL: address}} if address else {}
+def manifest(namespace: str, name: str, address: str = NOBODY) -> Manifest:
+    """A FineTuneJob of four one-GPU pods, which all say that they have this address."""
     return {
         "apiVersion": JOB.api_version,
         "kind": JOB.kind,
@@ -47,7 +46,7 @@ def manifest(namespace: str, name: str, address: str | None = None) -> Manifest:
                 "bf16": True,
             },
             "compute": {"nodes": GANG, "gpusPerNode": 1},
-            "podTemplate": template,
+            "podTemplate": {"labels": {ADDRESS_LABEL: address}},
             "wandb": {"project": "bench", "secretRef": {"name": "wandb"}},
         },
     }
@@ -95,7 +94,7 @@ def indexed_job(api: Bench, namespace: str, name: str) -> Act:
             "parallelism": GANG,
             "completionMode": "Indexed",
             "backoffLimit": 0,
-            "template": {"metadata": {"labels": {"bench": "job"}}, "spec": spec},
+            "template": {"metadata": {"labels": {ADDRESS_LABEL: NOBODY}}, "spec": spec},
         },
     }
     return lambda: api.create(BATCH_JOB, job)

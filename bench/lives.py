@@ -43,7 +43,7 @@ async def lived(place: Place, number: int) -> dict[str, Any]:
         await asyncio.gather(*map(apply, names))
         await all_run(place, names)
         await have_phase(place, names, "Running")
-        words = {f"{name}-1-0": trainers.finished(uids[where[name]]) for name in names}
+        words = {f"{name}-1-{rank}": trainers.finished(uids[where[name]]) for name in names for rank in range(GANG)}
         await finish(place, names, words)
         await have_phase(place, names, "Succeeded")
     wrote, now = await _written(place, OPERATOR) - wrote, place.usage()

@@ -17,8 +17,8 @@ MAX_STEPS = 1_000_000
 
 
 def addresses(number: int) -> tuple[str, ...]:
-    """Loopback addresses, one for rank 0 of each job."""
-    return tuple(f"127.251.{index // 250}.{1 + index % 250}" for index in range(number))
+    """Addresses, one for each job; see `network`."""
+    return tuple(f"198.19.{index // 250}.{1 + index % 250}" for index in range(number))
 
 
 def progress(uid: str, began: datetime) -> Progress:
@@ -51,16 +51,15 @@ async def answering(uids: Mapping[str, str]) -> AsyncIterator[None]:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
-        for address in uids:
-            place = socket.create_server((address, DEFAULT_PROGRESS_PORT))
-            await web.SockSite(runner, place).start()
+        place = socket.create_server(("0.0.0.0", DEFAULT_PROGRESS_PORT), backlog=128)  # noqa: S104 (our own network)
+        await web.SockSite(runner, place).start()
         yield
     finally:
         await runner.cleanup()
 
 
 def finished(uid: str) -> str:
-    """The termination message of rank 0."""
+    """The termination message of a pod."""
     now = datetime.now(UTC)
     word = Outcome(
         kind=OutcomeKind.FINISHED,
