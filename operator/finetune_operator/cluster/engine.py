@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 LOOKS_PER_PASS = 6
 """A pass that wants to look again more often than this is put off: something keeps changing under it."""
 NAME_FREE_SECONDS = 1.0
+SETTLING_SECONDS = 0.25
+"""Pods that are on their way come in many small steps; one pass sees several of them."""
 SILENT_SECONDS = 300.0
 """A watch that is well brings a bookmark every minute."""
 STUCK_SECONDS = 300.0
@@ -112,7 +114,7 @@ class Engine:
         self._jobs_selection = Selection(kind=JOB, namespace=namespace)
         self.queue: Queue[Key] = Queue(self._clock)
         self.jobs: Store[Manifest] = Store(entry=stripped, owner=key_of, changed=self.queue.add)
-        self.pods: Store[Pod] = Store(entry=self._pod_heard, owner=job_of_pod, changed=self.queue.add)
+        self.pods: Store[Pod] = Store(entry=self._pod_heard, owner=job_of_pod, changed=self._pods_changed)
         pods = Selection(kind=POD, namespace=namespace, labels={names.LABEL_JOB: None})
         self.pod_informer = Informer(cluster, pods, self.pods, self._clock)
         self.job_informer = Informer(cluster, self._jobs_selection, self.jobs, self._clock)
@@ -128,6 +130,14 @@ class Engine:
     def job_told(self, change: str | None, manifest: Manifest) -> None:
         """Take in what a watch says of a job; a watch that lists first says None for what is there."""
         self.jobs.apply(Change(ChangeType(change or ChangeType.ADDED), manifest))
+
+    def _pods_changed(self, key: Key) -> None:
+        """Look at once when an end may be near, and a little later while pods are only on their way."""
+        status = (self.jobs.one(key) or {}).get("status") or {}
+        if is_on_its_way(self.pods.owned_by(key), status.get("attempt", 0), status.get("attemptNodes", 0)):
+            self.queue.add_after(key, SETTLING_SECONDS)
+        else:
+            self.queue.add(key)
 
     def phases(self) -> tuple[str, ...]:
         """The phase of every job."""
@@ -294,6 +304,15 @@ def is_heard(pod: Pod, job: FineTuneJob, attempt: int) -> bool:
     """Whether this pod is rank 0 of the attempt and runs."""
     is_first = pod.attempt == attempt and pod.node_rank == 0 and pod.owner_uid == job.metadata.uid
     return is_first and pod.phase is PodPhase.RUNNING and pod.ip is not None
+
+
+def is_on_its_way(pods: tuple[Pod, ...], attempt: int, nodes: int) -> bool:
+    """Whether these are all pods of one attempt, and nothing speaks of the end of any."""
+    return (
+        len(pods) == nodes
+        and all(pod.attempt == attempt for pod in pods)
+        and not any(pod.is_terminal or pod.is_ending or pod.waiting or pod.is_unreachable for pod in pods)
+    )
 
 
 def closer(look: Look, decision: Decision) -> Look:
