@@ -14,8 +14,7 @@ from finetune_operator.cluster.port import CONFIG_MAP, POD, SERVICE, Cluster, Ki
 from finetune_operator.core import pods
 from finetune_operator.core.observed import Belonging, Observed, Pod
 
-BELONGINGS = (CONFIG_MAP, SERVICE)
-KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (POD, *BELONGINGS)}
+KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in (POD, CONFIG_MAP, SERVICE)}
 _METADATA = frozenset(field.alias or name for name, field in ObjectMeta.model_fields.items())
 
 
@@ -93,22 +92,27 @@ class Observer:
             self._pods.replace(listing, within=key.__eq__)
         return Observed(
             job=job,
-            now=self._clock.now(),
+            # Kubernetes' times have no fractions, and the status shows them to people.
+            now=self._clock.now().replace(microsecond=0),
             pods=self._pods.owned_by(key),
             pods_are_live=look.live_pods,
             progress=progress,
             taken=findings.taken,
             refusal=findings.refusal,
-            belongings=await self._belongings(key) if look.belongings else None,
+            belongings=await self._belongings(job) if look.belongings else None,
         )
 
-    async def _belongings(self, key: Key) -> tuple[Belonging, ...]:
+    async def _belongings(self, job: FineTuneJob) -> tuple[Belonging, ...]:
+        """By name, for the operator has no right to list what is in a namespace beside pods."""
+        meta = job.metadata
+        generations = range(1, meta.generation + 1)
+        config_maps = ((CONFIG_MAP, names.config_map_name(meta.name, generation)) for generation in generations)
+        wanted = ((SERVICE, names.service_name(meta.name)), *config_maps)
+        found = [(kind, await self._cluster.get(kind, meta.namespace, name)) for kind, name in wanted]
         return tuple(
-            [
-                Belonging(kind=kind.kind, name=item["metadata"]["name"], uid=item["metadata"]["uid"])
-                for kind in BELONGINGS
-                for item in (await self._cluster.list(selection_of(kind, key))).items
-            ]
+            Belonging(kind=kind.kind, name=item["metadata"]["name"], uid=item["metadata"]["uid"])
+            for kind, item in found
+            if item is not None and is_controlled_by(item, meta.uid)
         )
 
 

@@ -85,7 +85,7 @@ class FaultyProxy:
         self._trust = ssl.create_default_context(cafile=str(plane.ca_file))
         self._trust.load_cert_chain(plane.folder / "probe.crt", plane.folder / "probe.key")
         self._faults: list[Fault] = []
-        self._watches: set[asyncio.Transport] = set()
+        self._watches: dict[asyncio.Transport, str] = {}
         self._session: aiohttp.ClientSession | None = None
         self.url = ""
 
@@ -128,6 +128,10 @@ class FaultyProxy:
         """Take all faults back."""
         self._faults.clear()
 
+    def is_watched(self, part: str) -> bool:
+        """Whether a watch with this part of a path is open."""
+        return any(part in path for path in self._watches.values())
+
     def cut_watches(self) -> None:
         """Break every watch that is open."""
         for connection in tuple(self._watches):
@@ -161,11 +165,11 @@ class FaultyProxy:
         await response.prepare(asked)
         assert asked.transport is not None
         connection = asked.transport
-        self._watches.add(connection)
+        self._watches[connection] = asked.path
         try:
             with suppress(ConnectionError):
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
         finally:
-            self._watches.discard(connection)
+            self._watches.pop(connection, None)
         return response

@@ -1,16 +1,11 @@
 """The operator as it is shipped: a process with only the rights it needs, on a real API server."""
 
 import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,53 +15,22 @@ from finetune_sandbox.control_plane import ControlPlane
 from finetune_sandbox.real_api import RealApi, real_api
 
 from tests.operator.cluster.faulty import FaultyProxy, held, request
+from tests.operator.cluster.operators import NAME, Operators, installed_rights, operators_of
 from tests.operator.cluster.worlds import World, job, until
 
 pytestmark = pytest.mark.control_plane
 
-RULES: list[dict[str, Any]] = [
-    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs"], "verbs": ["list", "watch"]},
-    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/status"], "verbs": ["patch"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": ["get", "list", "create", "delete"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-]
-"""All that the operator asks of a namespace."""
-
-
-class Operators:
-    """Operator processes of one test."""
-
-    def __init__(self, folder: Path, namespace: str) -> None:
-        self._folder = folder
-        self._namespace = namespace
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def start(self, kubeconfig: Path, *, lease: str = "finetune-operator", port: int = 0) -> subprocess.Popen[bytes]:
-        """Start one."""
-        environment = os.environ | {
-            "FINETUNE_TRAINER_IMAGE": "trainer:dev",
-            "FINETUNE_HTTP_PORT": str(port),
-            "FINETUNE_LEASE_NAME": lease,
-        }
-        command = (sys.executable, "-m", "finetune_operator", "--namespace", self._namespace)
-        log = self._folder / f"operator-{len(self.started)}.log"
-        self.started.append(processes.start((*command, "--kubeconfig", str(kubeconfig)), log, environment))
-        return self.started[-1]
-
-    def log(self, number: int = 0) -> list[dict[str, Any]]:
-        """What one of them has said."""
-        return [json.loads(line) for line in (self._folder / f"operator-{number}.log").read_text().splitlines()]
-
 
 @pytest.fixture
 def operators(tmp_path: Path, namespace: str) -> Iterator[Operators]:
-    started = Operators(tmp_path, namespace)
-    yield started
-    for process in started.started:
-        process.kill()
-        process.wait()
+    with operators_of(tmp_path, namespace) as started:
+        yield started
+
+
+@pytest.fixture
+def rights(control_plane: ControlPlane, namespace: str) -> Iterator[Path]:
+    with installed_rights(control_plane, namespace, watched=namespace) as kubeconfig:
+        yield kubeconfig
 
 
 @pytest.fixture
@@ -81,29 +45,11 @@ async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
         yield proxy
 
 
-def restricted(plane: ControlPlane, namespace: str) -> Path:
-    """The kubeconfig of a service account with exactly these rights."""
-    about = {"name": "operator", "namespace": namespace}
-    subject = {"kind": "ServiceAccount", **about}
-    plane.apply(
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": about, "rules": RULES},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": about,
-            "subjects": [subject],
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
-        },
-    )
-    return plane.service_account(namespace, "operator")
-
-
 async def test_with_its_few_rights_a_whole_life_leaves_the_job_as_its_author_wrote_it(
-    control_plane: ControlPlane, world: World[RealApi], operators: Operators
+    control_plane: ControlPlane, world: World[RealApi], operators: Operators, rights: Path
 ) -> None:
     text = yaml.safe_dump(job(namespace=world.namespace))
-    operators.start(await asyncio.to_thread(restricted, control_plane, world.namespace))
+    operators.start(rights)
     await asyncio.to_thread(control_plane.kubectl, "apply", "-f", "-", stdin=text)
     await world.has_pods("a-1-0")
     await world.runs("a-1-0")
@@ -144,7 +90,7 @@ async def test_a_leader_that_has_lost_its_lease_ends_at_once(
     process = operators.start(control_plane.kubeconfig)
 
     async def stolen() -> bool:
-        lease = await world.api.get(LEASE, world.namespace, "finetune-operator")
+        lease = await world.api.get(LEASE, world.namespace, NAME)
         if lease is None or not lease["spec"]["holderIdentity"]:
             return False
         await world.api.replace(LEASE, lease | {"spec": lease["spec"] | {"holderIdentity": "thief"}})
