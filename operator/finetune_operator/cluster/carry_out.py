@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.events import Recorder
 from finetune_operator.cluster.informer import Store
@@ -17,6 +18,8 @@ from finetune_operator.core.observed import Pod
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+
+_UNTOLD_WHILE_EMPTY = ("last_attempts", "restarts_without_progress")
 
 
 class Stale(Exception):
@@ -57,13 +60,13 @@ class Executor:
         await self._write_status(manifest, job, decision)
         done = await self._create(job, decision.create)
         await all_of(self._delete(job, deletion) for deletion in decision.delete)
-        await self._recorder.post(job, decision.events)
+        await self._recorder.post(job, decision.events, decision.status.phase)
         return done
 
     async def _write_status(self, manifest: Manifest, job: FineTuneJob, decision: Decision) -> None:
         if decision.status == job.status:
             return
-        new = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        new = shown(decision.status)
         patch = merge_patch(manifest.get("status") or {}, new)
         if not patch:
             return
@@ -118,6 +121,14 @@ class Executor:
             await self._cluster.delete(kind, job.metadata.namespace, deletion.name, uid=deletion.uid)
         except Conflict:
             logger.info("%s %s is another one by now and stays.", deletion.kind, deletion.name)
+
+
+def shown(status: FineTuneJobStatus) -> Manifest:
+    """The status as the cluster keeps it, without what has not happened yet."""
+    untouched = FineTuneJobStatus()
+    nothing = {name for name in _UNTOLD_WHILE_EMPTY if getattr(status, name) == getattr(untouched, name)}
+    dumped: Manifest = status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=nothing)
+    return dumped
 
 
 def is_going(manifest: Manifest) -> bool:

@@ -112,7 +112,8 @@ def _recovery(gang: Gang, word: Progress | None) -> dict[str, float]:
     if first and first.scheduled_at and first.started_at:
         phases["start"] = first.started_at - first.scheduled_at
     measured = {name: span.total_seconds() for name, span in phases.items()}
-    return measured | (word.recovery_seconds if word else {})
+    measured |= word.recovery_seconds if word else {}
+    return {name: round(seconds, 1) for name, seconds in measured.items()}
 
 
 def revived(status: FineTuneJobStatus) -> FineTuneJobStatus:

@@ -65,8 +65,15 @@ def _checkpoint(known: Checkpoint | None, word: Progress) -> Checkpoint | None:
     """The newest checkpoint; an older one only when the trainer has seen the known one and found it bad."""
     passed_over = word.resume is not None and bool(word.resume.passed_over)
     if known is None or (passed_over and word.resume is not None and word.resume.from_step < known.step):
-        return word.checkpoint
-    return word.checkpoint if word.checkpoint is not None and word.checkpoint.step >= known.step else known
+        return _told(word.checkpoint)
+    return _told(word.checkpoint) if word.checkpoint is not None and word.checkpoint.step >= known.step else known
+
+
+def _told(checkpoint: Checkpoint | None) -> Checkpoint | None:
+    """The checkpoint as the status has it: times without fractions."""
+    if checkpoint is None:
+        return None
+    return checkpoint.model_copy(update={"committed_at": _whole(checkpoint.committed_at)})
 
 
 def _resume(status: FineTuneJobStatus, word: Progress) -> ResumeStatus | None:
@@ -89,11 +96,11 @@ def _progress(word: Progress) -> ProgressStatus:
     return ProgressStatus(
         step=word.step,
         max_steps=total,
-        epoch=word.epoch,
+        epoch=None if word.epoch is None else round(word.epoch, 2),
         percent=f"{min(100, 100 * word.step // total)}%" if total else None,
         eta=_whole(word.observed_at + timedelta(seconds=left)) if left is not None and left >= 0 else None,
-        loss=word.loss,
-        observed_at=word.observed_at,
+        loss=None if word.loss is None else float(f"{word.loss:.4g}"),
+        observed_at=_whole(word.observed_at),
     )
 
 

@@ -67,15 +67,15 @@ def _verdicts(headline: Headline) -> tuple[Verdict, ...]:
         case Phase.SUCCEEDED:
             return holds(ConditionType.READY), holds(ConditionType.COMPLETE)
         case Phase.FAILED:
-            return holds(ConditionType.STALLED), holds(ConditionType.READY, no), holds(ConditionType.FAILED)
+            return holds(ConditionType.READY, no), holds(ConditionType.STALLED), holds(ConditionType.FAILED)
         case Phase.SUSPENDED:
             return holds(ConditionType.READY, no), holds(ConditionType.SUSPENDED)
         case Phase.RUNNING if headline.is_certain:
             return (holds(ConditionType.READY),)
         case Phase.RUNNING:
-            return holds(ConditionType.RECONCILING), holds(ConditionType.READY, ConditionStatus.UNKNOWN)
+            return holds(ConditionType.READY, ConditionStatus.UNKNOWN), holds(ConditionType.RECONCILING)
         case Phase.PENDING | Phase.STARTING | Phase.STOPPING | Phase.RESTARTING:
-            return holds(ConditionType.RECONCILING), holds(ConditionType.READY, no)
+            return holds(ConditionType.READY, no), holds(ConditionType.RECONCILING)
 
 
 def side_conditions(status: FineTuneJobStatus, word: Progress | None, spec: FineTuneJobSpec) -> tuple[Verdict, ...]:

@@ -146,7 +146,7 @@ class World(Generic[ClusterT]):
     async def attempts(self) -> list[int]:
         """The attempts that the status knows, newest first."""
         status = await self.status()
-        return [status["attempt"], *(each["attempt"] for each in status["lastAttempts"])]
+        return [status["attempt"], *(each["attempt"] for each in status.get("lastAttempts", ()))]
 
     async def status(self, name: str = "a") -> dict[str, Any]:
         found = await self.api.get(JOB, self.namespace, name)
