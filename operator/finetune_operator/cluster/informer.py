@@ -28,6 +28,8 @@ EntryT = TypeVar("EntryT")
 
 FIRST_RETRY_SECONDS = 0.2
 LAST_RETRY_SECONDS = 30.0
+REMEMBERED_DELETIONS = 10_000
+"""More than are made while one list is on its way."""
 
 
 class Key(NamedTuple):
@@ -67,6 +69,8 @@ class Store(Generic[EntryT]):
         self._changed = changed
         self._held: dict[Key, _Held[EntryT]] = {}
         self._owned: dict[Key, set[Key]] = {}
+        self._gone: dict[Key, int] = {}
+        """The version of recent deletions: a list that is older must not bring the object back."""
         self._heard = 0
         """The version up to which the watch has told everything."""
 
@@ -94,6 +98,7 @@ class Store(Generic[EntryT]):
             case ChangeType.BOOKMARK:
                 return
             case ChangeType.DELETED:
+                self._remember_deletion(key_of(change.object), version)
                 self._remove(key_of(change.object), version)
             case ChangeType.ADDED | ChangeType.MODIFIED:
                 self._put(change.object, version)
@@ -116,13 +121,19 @@ class Store(Generic[EntryT]):
     def _put(self, manifest: Manifest, version: int, *, is_news: bool = True) -> None:
         key = key_of(manifest)
         old = self._held.get(key)
-        if old and old.version >= version:
+        if (old and old.version >= version) or self._gone.get(key, -1) >= version:
             return
         new = _Held(version, self._owner(manifest), self._entry(manifest))
         self._held[key] = new
         self._owned.setdefault(new.owner, set()).add(key)
         if is_news and (old is None or old.entry != new.entry):
             self._changed(new.owner)
+
+    def _remember_deletion(self, key: Key, version: int) -> None:
+        self._gone.pop(key, None)
+        self._gone[key] = version
+        if len(self._gone) > REMEMBERED_DELETIONS:
+            del self._gone[next(iter(self._gone))]
 
     def _remove(self, key: Key, version: int) -> None:
         held = self._held.get(key)

@@ -71,6 +71,21 @@ def test_an_answer_that_the_watch_has_overtaken_raises_nobody_from_the_dead() ->
     assert held.one(A) is None
 
 
+def test_a_list_that_a_deletion_has_overtaken_raises_nobody_from_the_dead() -> None:
+    held = store()
+    held.apply(Change(ChangeType.ADDED, thing(version=1)))
+    held.apply(Change(ChangeType.DELETED, thing(version=7)))
+    held.replace(Listing((thing(version=5),), "6"))
+    assert held.one(A) is None
+
+
+def test_a_namesake_of_what_was_deleted_is_taken_in() -> None:
+    held = store()
+    held.apply(Change(ChangeType.DELETED, thing(version=7)))
+    held.replace(Listing((thing(version=8, value="new"),), "9"))
+    assert held.one(A) == "new"
+
+
 def test_a_list_purges_what_it_lacks() -> None:
     changed: list[Key] = []
     held = store(changed)
