@@ -15,14 +15,19 @@ from bench.figures import keep, machine
 
 
 async def operator(folder: Path, *, quick: bool) -> None:
-    """From apply to pods, and whole lives."""
-    before = machine()
+    """From apply to pods, and whole lives; what is measured is kept at once."""
+    before, name = machine(), f"operator{'-quick' * quick}"
+    created: dict[str, Any] = {}
+    lived: dict[str, Any] = {}
     async with place(folder) as here:
-        lived = await lives.measured(here, (10,) if quick else (100, 1000))
-        print(lives.shown(lived))
-        created = await creation.measured(here, creation.QUICK if quick else creation.FULL)
-    print(creation.shown(created))
-    keep(f"operator{'-quick' * quick}", {"created": created, "lived": lived}, before)
+        async for case, figures in creation.measured(here, creation.QUICK if quick else creation.FULL):
+            created[case] = figures
+            keep(name, {"created": created, "lived": lived}, before)
+        print(creation.shown(created), flush=True)
+        async for case, figures in lives.measured(here, (10,) if quick else (100, 1000)):
+            lived[case] = figures
+            keep(name, {"created": created, "lived": lived}, before)
+    print(lives.shown(lived))
 
 
 async def recovered(folder: Path, *, quick: bool) -> None:

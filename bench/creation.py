@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,17 +74,14 @@ async def all_run(place: Place, jobs: Iterable[str], attempt: int = 1) -> None:
         await place.seen.until(lambda gang=gang: place.seen.is_running(gang, GANG))  # type: ignore[misc]
 
 
-async def measured(place: Place, size: Size) -> dict[str, Any]:
-    """All figures of this part."""
+async def measured(place: Place, size: Size) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The figures of this part, case by case."""
     for contender in CONTENDERS.values():  # The first connections cost handshakes.
         await wave(place, contender, "warm", 4)
-    figures: dict[str, Any] = {
-        "single": await singles(place, size.singles),
-        f"{size.at_rate} at {RATE:.0f}/s": await at_rate(place, size.at_rate),
-    }
+    yield "single", await singles(place, size.singles)
+    yield f"{size.at_rate} at {RATE:.0f}/s", await at_rate(place, size.at_rate)
     for number, times in size.bursts:
-        figures[f"burst of {number}"] = await burst(place, number, times)
-    return figures
+        yield f"burst of {number}", await burst(place, number, times)
 
 
 async def singles(place: Place, times: int) -> dict[str, Any]:

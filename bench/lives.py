@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 from finetune_operator.cluster.port import JOB, POD
@@ -94,14 +95,12 @@ async def finish(place: Place, names: tuple[str, ...], messages: dict[str, str])
     )
 
 
-async def measured(place: Place, numbers: tuple[int, ...]) -> dict[str, Any]:
-    """All figures of this part."""
-    figures: dict[str, Any] = {}
+async def measured(place: Place, numbers: tuple[int, ...]) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The figures of this part, case by case."""
+    yield "bare objects", {"own_writes": GANG + 2}
+    yield f"{numbers[0]} indexed Jobs", await lived_beside(place, numbers[0])
     for number in numbers:
-        figures[f"life of {number} FineTuneJobs"] = await lived(place, number)
-    figures[f"life of {numbers[0]} indexed Jobs"] = await lived_beside(place, numbers[0])
-    figures["life of bare objects"] = {"own_writes": GANG + 2}
-    return figures
+        yield f"{number} FineTuneJobs", await lived(place, number)
 
 
 def shown(figures: dict[str, Any]) -> str:
