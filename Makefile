@@ -47,7 +47,10 @@ unit: setup ## The tests that need neither torch nor a cluster.
 generated: setup ## Fail when a generated file differs from its source.
 	$(RUN)/python -m tools.generate --check
 
-verify: lint types floors generated unit ## The gate: format, lint, types, floors, unit tests, generated files, chart.
+chart: setup ## Lint the chart, its values and its unit tests with the real Helm.
+	$(RUN)/pytest -q tests/charts/test_chart.py
+
+verify: lint types floors generated unit chart ## The gate: format, lint, types, floors, unit tests, generated files, chart.
 
 test: verify ## verify, and the integration tests: real training, real API server. No root.
 	$(RUN)/pytest -q -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS)
