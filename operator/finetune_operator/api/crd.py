@@ -14,13 +14,19 @@ from finetune_operator.api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 
 COLUMNS = (
     ("Phase", "string", ".status.phase", "The state in one word."),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why, in one word."),
     ("Step", "integer", ".status.progress.step", "Optimizer steps done."),
     ("Progress", "string", ".status.progress.percent", "The share that is done."),
     ("Checkpoint", "integer", ".status.checkpoint.step", "The step of the newest durable checkpoint."),
     ("Restarts", "integer", ".status.restarts.total", "How often the job was started again."),
-    ("Run", "string", ".status.run.id", "The W&B run."),
     ("Age", "date", ".metadata.creationTimestamp", "How long ago the job was created."),
 )
+WIDE_COLUMNS = (
+    ("Loss", "number", ".status.progress.loss", "The last logged training loss."),
+    ("ETA", "string", ".status.progress.eta", "When training should end, at the present speed."),
+    ("Run", "string", ".status.run.url", "The page of the W&B run."),
+)
+"""What a terminal of 100 columns has no room for; `kubectl get -o wide` shows it."""
 
 
 def crd() -> dict[str, Any]:
@@ -56,6 +62,10 @@ def version() -> dict[str, Any]:
         "additionalPrinterColumns": [
             {"name": name, "type": kind, "jsonPath": path, "description": description}
             for name, kind, path, description in COLUMNS
+        ]
+        + [
+            {"name": name, "type": kind, "jsonPath": path, "description": description, "priority": 1}
+            for name, kind, path, description in WIDE_COLUMNS
         ],
     }
 

@@ -75,6 +75,9 @@ def _story(status: FineTuneJobStatus, found: Verdict, wait: timedelta) -> Headli
     """What happened, what is saved, what comes next."""
     saved = attempts.checkpoint_clause(status, status.attempt_started_at)
     when = f"in {wait.total_seconds():.0f} s" if wait else "at once"
-    text = f"{found.message.rstrip('.')}; {saved}; attempt {status.attempt + 1} starts {when}."
+    then = f"{saved}; attempt {status.attempt + 1} starts {when}."
+    is_plain = found.cause is Cause.PREEMPTED
+    # Other messages hold advice of their own, after which a clause would read as part of it.
+    text = f"{found.message.rstrip('.')}; {then}" if is_plain else f"{found.message} {then[:1].upper()}{then[1:]}"
     reason = "Preempted" if found.cause is Cause.PREEMPTED else found.reason
     return Headline(phase=Phase.RESTARTING, reason=reason, message=text, is_warning=True)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from finetune_trainer.contract.outcome import TrainerState
 
 from finetune_operator.api.status import Phase
+from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.core.gang import Gang
 from finetune_operator.core.observed import Pod, PodPhase, Reason
 from finetune_operator.core.status import Headline
@@ -19,7 +20,7 @@ _AT_WORK = {TrainerState.TRAINING, TrainerState.EVALUATING, TrainerState.STOPPIN
 def headline(turn: Turn) -> Headline:
     """The state of a gang of which nobody is ending."""
     alive = turn.gang.alive
-    if trouble := next((found for pod in alive if (found := _trouble(pod))), None):
+    if trouble := next((found for pod in alive if (found := _trouble(turn, pod))), None):
         return trouble
     if any(pod.node is None for pod in alive):
         text = f"{_pods(len(turn.gang.members))} for the scheduler."
@@ -63,37 +64,44 @@ def _training(turn: Turn) -> Headline:
     return Headline(phase=Phase.RUNNING, reason="Training", message=text)
 
 
-def _trouble(pod: Pod) -> Headline | None:
+def _trouble(turn: Turn, pod: Pod) -> Headline | None:
     if pod.is_unreachable:
         text = f"{pod.node} does not answer; training may go on there. Nothing is restarted before the pod is gone."
         return Headline(phase=Phase.RUNNING, reason="NodeUnreachable", message=text, is_warning=True, is_certain=False)
     if pod.unschedulable is not None:
+        saved = turn.status.checkpoint
+        then = f"goes on from step {saved.step}" if saved else "starts"
         text = (
-            f"{_sentence(pod.unschedulable)} The job starts when a node has room; see compute if none is large enough."
+            f"No node takes the pod now: {_without_preemption(pod.unschedulable)} "
+            f"The job {then} when one has room; see spec.compute if none is large enough."
         )
         return Headline(phase=Phase.PENDING, reason="Unschedulable", message=text, is_warning=True)
-    return _stuck(pod.waiting) if pod.waiting else None
+    return _stuck(turn, pod.waiting) if pod.waiting else None
 
 
-def _stuck(waiting: Reason) -> Headline | None:
+def _without_preemption(text: str) -> str:
+    """The scheduler's sentence without the one in which it says that preempting others would not help either."""
+    return _sentence(re.split(r"[,.]? (?:no new claims to deallocate, )?preemption: ", text, maxsplit=1)[0])
+
+
+def _stuck(turn: Turn, waiting: Reason) -> Headline | None:
     match waiting.reason:
         case "CreateContainerConfigError":
-            reason, text = _misconfigured(waiting.message)
+            reason, text = _misconfigured(turn, waiting.message)
         case "CreateContainerError" | "RunContainerError":
             reason, text = "ContainerNotCreated", f"The container cannot be created: {_sentence(waiting.message)}"
         case "ErrImagePull":
-            reason, text = "ImagePullFailed", f"{_sentence(waiting.message)} The kubelet tries again."
+            text = f"The trainer's image cannot be pulled yet: {_sentence(waiting.message)} The kubelet tries again."
+            reason = "ImagePullFailed"
         case _:
             return None
     return Headline(phase=Phase.STARTING, reason=reason, message=text, is_warning=True)
 
 
-def _misconfigured(message: str) -> tuple[str, str]:
+def _misconfigured(turn: Turn, message: str) -> tuple[str, str]:
     """The kubelet tries again by itself: the job goes on as soon as the Secret is right."""
     if found := re.search(r'^secret "(?P<name>[^"]+)" not found', message):
-        name = found["name"]
-        create = f"kubectl create secret generic {name} --from-literal=WANDB_API_KEY=..."
-        return "SecretNotFound", f'There is no Secret "{name}" in the namespace. Create it, for example: {create}'
+        return "SecretNotFound", _no_secret(turn.seen.job, found["name"])
     if found := re.search(r"couldn't find key (?P<key>\S+) in Secret (?P<name>\S+)", message):
         key, name = found["key"], found["name"].rsplit("/", maxsplit=1)[-1]
         return (
@@ -101,6 +109,16 @@ def _misconfigured(message: str) -> tuple[str, str]:
             f'The Secret "{name}" has no key {key}. Add the key, or name another in secretRef.key.',
         )
     return "ContainerMisconfigured", f"The container cannot be configured: {_sentence(message)}"
+
+
+def _no_secret(job: FineTuneJob, name: str) -> str:
+    spec, namespace = job.spec, job.metadata.namespace
+    ours = [ref.key for ref in (spec.wandb.secret_ref, spec.hub.secret_ref) if ref is not None and ref.name == name]
+    keys = " ".join(f"--from-literal={key}=..." for key in dict.fromkeys(ours) or ("KEY",))
+    create = f"kubectl create secret generic {name} --namespace {namespace} {keys}"
+    return (
+        f'There is no Secret "{name}" in namespace {namespace}. The job goes on by itself once you create it: {create}'
+    )
 
 
 def _sentence(text: str) -> str:

@@ -111,6 +111,9 @@ def test_a_construct_that_a_crd_lacks_is_refused_by_the_converter() -> None:
         structural(Sample)
 
 
-def test_printer_columns_are_those_of_the_design() -> None:
+def test_printer_columns_fit_a_terminal_and_the_rest_is_wide() -> None:
     columns: list[dict[str, Any]] = crd.version()["additionalPrinterColumns"]
-    assert [c["name"] for c in columns] == ["Phase", "Step", "Progress", "Checkpoint", "Restarts", "Run", "Age"]
+    narrow = [c["name"] for c in columns if not c.get("priority")]
+    wide = [c["name"] for c in columns if c.get("priority")]
+    assert narrow == ["Phase", "Reason", "Step", "Progress", "Checkpoint", "Restarts", "Age"]
+    assert wide == ["Loss", "ETA", "Run"]

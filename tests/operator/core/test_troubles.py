@@ -110,8 +110,8 @@ def test_an_announced_disruption_that_does_not_come_changes_nothing() -> None:
         pytest.param(
             Reason(reason="CreateContainerConfigError", message='secret "wandb" not found'),
             "SecretNotFound",
-            'There is no Secret "wandb" in the namespace. Create it, for example: '
-            "kubectl create secret generic wandb --from-literal=WANDB_API_KEY=...",
+            'There is no Secret "wandb" in namespace team. The job goes on by itself once you create it: '
+            "kubectl create secret generic wandb --namespace team --from-literal=WANDB_API_KEY=...",
             id="secret is missing",
         ),
         pytest.param(
@@ -135,7 +135,7 @@ def test_an_announced_disruption_that_does_not_come_changes_nothing() -> None:
         pytest.param(
             Reason(reason="ErrImagePull", message="not found"),
             "ImagePullFailed",
-            "not found. The kubelet tries again.",
+            "The trainer's image cannot be pulled yet: not found. The kubelet tries again.",
             id="first pull fails",
         ),
     ],
@@ -157,9 +157,25 @@ def test_a_container_that_is_being_created_is_starting() -> None:
 
 def test_a_pod_without_a_node_waits_with_the_schedulers_sentence() -> None:
     text = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
-    life = world().settle().change(0, lambda pod: replace(pod, unschedulable=text))
+    preemption = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found."
+    life = world().settle().change(0, lambda pod: replace(pod, unschedulable=f"{text} {preemption}"))
     assert (life.status.phase, conditions(life)["Reconciling"]) == (Phase.PENDING, "Unschedulable")
-    assert life.message == f"{text} The job starts when a node has room; see compute if none is large enough."
+    assert life.message == (
+        f"No node takes the pod now: {text} The job starts when one has room; see spec.compute if none is large enough."
+    )
+
+
+def test_a_job_that_waits_for_a_gpu_says_what_it_has() -> None:
+    life = world().runs().trains(100, saved=100).preempted(saved=120)
+    life = life.change(0, lambda pod: replace(pod, unschedulable="0/1 nodes are available: 1 Insufficient cpu."))
+    assert "The job goes on from step 120 when one has room" in life.message
+
+
+def test_a_missing_secret_is_named_with_the_key_that_the_spec_names() -> None:
+    missing = Reason(reason="CreateContainerConfigError", message='secret "hf" not found')
+    life = world(hub={"secretRef": {"name": "hf", "key": "TOKEN"}}).settle()
+    life = life.change(0, lambda pod: replace(pod, node="n", waiting=missing))
+    assert life.message.endswith("kubectl create secret generic hf --namespace team --from-literal=TOKEN=...")
 
 
 def test_an_edit_mends_an_attempt_that_no_node_takes() -> None:
