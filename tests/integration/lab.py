@@ -107,7 +107,7 @@ class Lab:
 
     async def ended(self, name: str) -> FineTuneJob:
         """The job, when it has succeeded; fails when it ends otherwise."""
-        job = await self.until(name, lambda job: job.status.phase in {"Succeeded", "Failed"})
+        job = await self.until(name, is_over)
         assert job.status.phase == "Succeeded", await self.story(name)
         return job
 
@@ -235,6 +235,11 @@ class Lab:
         return "important"
 
 
+def is_over(job: FineTuneJob) -> bool:
+    """Whether the job as it is written now has ended."""
+    return job.status.phase in {"Succeeded", "Failed"} and job.status.observed_generation == job.metadata.generation
+
+
 def job(name: str, **spec: Any) -> Manifest:
     """A short text classification that logs every step; `spec` replaces whole blocks."""
     blocks: Mapping[str, Any] = {
@@ -254,7 +259,7 @@ def job(name: str, **spec: Any) -> Manifest:
             "eval_strategy": "steps",
             "eval_steps": 10,
         },
-        "checkpoint": {"everySteps": 5},
+        "checkpoint": {"everySteps": 10},
         "compute": {"nodes": 1, "gpusPerNode": 1},
         "restart": {"backoffSeconds": 0},
         "podTemplate": {"terminationGracePeriodSeconds": 30},

@@ -107,7 +107,7 @@ async def test_a_finished_job_whose_pod_is_deleted_stays_succeeded_and_runs_noth
 async def test_a_corrupt_newest_checkpoint_is_passed_over_for_the_one_before_and_said(lab: Lab) -> None:
     manifest = job("rotten")
     applied = await lab.apply(manifest)
-    await lab.reached("rotten", step=12)
+    await lab.reached("rotten", step=25)
     await lab.edit("rotten", suspend=True)
     asleep = await lab.until("rotten", lambda job: job.status.phase == "Suspended")
     newest = lab.wandb.artifacts(f"checkpoint-{run_id(applied.metadata.uid)}")[-1]

@@ -21,8 +21,14 @@ def serve(path: str) -> None:
     """Import what is slow, then fork for every request until the socket's file is gone."""
     import accelerate  # noqa: F401 - For its import alone, as the following.
     import datasets  # noqa: F401
+    import finetune_trainer.attempt  # noqa: F401
     import torch.distributed.run  # noqa: F401
+    import transformers
     import wandb  # noqa: F401
+
+    # What transformers imports when it is first named.
+    names = ("BertForSequenceClassification", "BertTokenizerFast", "GPT2LMHeadModel", "Trainer")
+    assert all(getattr(transformers, name) for name in names)
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path + ".new")
