@@ -14,4 +14,4 @@ if __name__ == "__main__":
     stand_in = Path(sys.argv[1] + ".python")
     os.environ["PYTHON_EXEC"] = str(stand_in)  # torchrun starts its ranks with it.
     config = RunConfig.model_validate_json(Path(sys.argv[2]).read_text())
-    sys.exit(Supervisor(config, Path(sys.argv[2]), surroundings(), python=(str(stand_in),)).run())
+    sys.exit(Supervisor(config, Path(sys.argv[2]), surroundings(), python=(str(stand_in),), owns_process=True).run())

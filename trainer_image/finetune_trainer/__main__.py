@@ -4,10 +4,9 @@ import logging
 import sys
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from finetune_trainer.config import load
 from finetune_trainer.contract.environment import CONFIG_DIR, RUN_CONFIG_FILE
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.supervisor import Supervisor, refused
 from finetune_trainer.surroundings import surroundings
 
@@ -18,10 +17,10 @@ def main() -> int:
     path = Path(sys.argv[1] if len(sys.argv) > 1 else f"{CONFIG_DIR}/{RUN_CONFIG_FILE}")
     here = surroundings()
     try:
-        config = RunConfig.model_validate_json(path.read_text())
-    except (OSError, ValidationError) as problem:
-        return refused(path, str(problem), here)
-    return Supervisor(config, path, here).run()
+        config = load(path)
+    except ConfigurationError as problem:
+        return refused(problem, here)
+    return Supervisor(config, path, here, owns_process=True).run()
 
 
 if __name__ == "__main__":

@@ -134,8 +134,10 @@ class Attempt:
         into = self.here.checkpoints / "restored"
 
         def newest() -> Restored | None:
-            search = Search(store, self.here, passed_over) if store is not None else None
-            return search.newest(into, self.config.job.uid) if search is not None else None
+            if store is None:
+                return None
+            search = Search(store, self.here, self.config.checkpoint.keep, passed_over)
+            return search.newest(into, self.config.job.uid)
 
         found: Restored | None = self._on_first(newest)
         if found is not None:

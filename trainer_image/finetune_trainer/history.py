@@ -5,7 +5,6 @@ step: what the server already has is skipped, what it lacks is sent from the che
 """
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,4 +62,4 @@ def plain(one: Row) -> Row:
 
 def is_plain(value: object) -> bool:
     """Whether a value survives JSON unchanged."""
-    return isinstance(value, str | bool | int | None) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, str | bool | int | float | None)

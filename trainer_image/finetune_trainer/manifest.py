@@ -55,6 +55,10 @@ class BadCheckpoint(Exception):
     """A checkpoint that was seen and is not whole; the message says what is wrong with it."""
 
 
+class ForeignCheckpoint(BadCheckpoint):
+    """A checkpoint that is not this job's: it says nothing about the job's own."""
+
+
 def mathematics(config: RunConfig) -> str:
     """The hash of everything in a run configuration that changes the numbers."""
     named = config.model_dump(

@@ -10,10 +10,11 @@ import traceback
 from pathlib import Path
 
 from finetune_trainer import last_word
+from finetune_trainer.config import load
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
-from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.files import write_whole
+from finetune_trainer.leash import end_with_parent
 from finetune_trainer.progress import Heartbeat
 from finetune_trainer.stop_flag import StopFlag
 from finetune_trainer.surroundings import Surroundings, surroundings
@@ -28,6 +29,7 @@ SIGNS_OF_A_FULL_MEMORY = ("out of memory", "cannot allocate memory", "can't allo
 def main() -> int:
     """Run one rank from run.json to its outcome."""
     started = time.monotonic()
+    end_with_parent(os.getppid())
     here = surroundings()
     rank = int(os.environ.get("RANK", "0"))
     flag = StopFlag(here.stop_requested)
@@ -36,15 +38,15 @@ def main() -> int:
     Heartbeat(here, rank).beat(0)
     write_whole(here.ranks / f"{rank}.pid", str(os.getpid()))
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s [{rank}] %(name)s: %(message)s")
-    config = RunConfig.model_validate_json(Path(sys.argv[1]).read_text())
-    word = ended(config, here, flag, started)
+    word = ended(Path(sys.argv[1]), here, flag, started)
     last_word.leave(word, here, rank)
     return 0 if word.kind in GOOD_ENDS else 1
 
 
-def ended(config: RunConfig, here: Surroundings, flag: StopFlag, started: float) -> Outcome:
+def ended(path: Path, here: Surroundings, flag: StopFlag, started: float) -> Outcome:
     """Train, and put whatever happens into words."""
     try:
+        config = load(path)
         from finetune_trainer.attempt import attempted
 
         return attempted(config, here, flag, started)

@@ -1,7 +1,8 @@
 """Which checkpoint an attempt starts from: the newest that is whole, ours and fits; never silently less.
 
 The rules are those of the contract: at `FINETUNE_MIN_STEP` only the one with the digest that the status names, above
-it only what carries the job's uid, below it only past a checkpoint that was seen and found bad.
+it only what carries the job's uid, below it only past that checkpoint, seen and found bad, or past as many newer bad
+ones as the job keeps, for then the named one was pruned.
 """
 
 import shutil
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_trainer.errors import ConfigurationError, RetryLater
-from finetune_trainer.manifest import BadCheckpoint, Manifest, verified
+from finetune_trainer.manifest import BadCheckpoint, ForeignCheckpoint, Manifest, verified
 from finetune_trainer.stores import Store, Stored, StoreUnreachable
 from finetune_trainer.surroundings import Surroundings
 
@@ -42,7 +43,11 @@ class Search:
 
     store: Store
     here: Surroundings
+    keep: int
+    """How many checkpoints the job keeps."""
     passed_over: list[str] = field(default_factory=list)
+    _bad: list[int] = field(default_factory=list)
+    """The steps of the job's own checkpoints that were seen and found bad."""
 
     def newest(self, into: Path, job_uid: str) -> Restored | None:
         """The checkpoint to resume from, verified, in a folder of this pod; none when the job has none."""
@@ -51,6 +56,8 @@ class Search:
             try:
                 return self._fetched(stored, into, job_uid)
             except BadCheckpoint as bad:
+                if not isinstance(bad, ForeignCheckpoint):
+                    self._bad.append(stored.step)
                 self.passed_over.append(f"{stored.where} (step {stored.step}): {bad}")
                 shutil.rmtree(into, ignore_errors=True)
             except StoreUnreachable as problem:
@@ -67,14 +74,14 @@ class Search:
             raise self._unreachable(str(problem)) from problem
 
     def _refuse_to_lose(self, step: int) -> None:
-        """Going below the step that the status names needs a checkpoint that was seen and found bad."""
+        """Going below the step that the status names needs that checkpoint, or all kept after it, to be bad."""
         least = self.here.min_step
-        if least is not None and step < least and not self.passed_over:
+        if least is not None and step < least and least not in self._bad and len(set(self._bad)) < self.keep:
             raise RetryLater(
                 "CheckpointNotFound",
                 f"The checkpoint of step {least}, which the job's status names, is not in its store, and nothing newer "
-                "is. The job waits rather than train those steps again. If the checkpoint was removed on purpose, "
-                "create the job anew.",
+                "that is whole. The job waits rather than train those steps again. If the checkpoint was removed on "
+                "purpose, create the job anew.",
             )
 
     def _fetched(self, stored: Stored, into: Path, job_uid: str) -> Restored:
@@ -83,7 +90,7 @@ class Search:
         self.store.fetch(stored, into)
         manifest, digest = verified(into)
         if manifest.job_uid != job_uid:
-            raise BadCheckpoint("it belongs to another job")
+            raise ForeignCheckpoint("it belongs to another job")
         if manifest.step != stored.step:
             raise BadCheckpoint(f"it was taken at step {manifest.step}, not where its name says")
         if manifest.step == self.here.min_step and self.here.min_digest not in {None, digest}:

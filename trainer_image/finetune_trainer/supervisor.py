@@ -6,12 +6,14 @@ torchrun's exit code is not.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +21,10 @@ from pathlib import Path
 from finetune_trainer import last_word
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind, Progress
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.files import write_whole
 from finetune_trainer.launch import rank_command, rank_environment
+from finetune_trainer.leash import adopt_orphans, end_with_parent
 from finetune_trainer.progress import last_beats, last_progress, progress_server
 from finetune_trainer.surroundings import Surroundings
 
@@ -40,6 +44,8 @@ class Supervisor:
     here: Surroundings
     python: tuple[str, ...] = (sys.executable,)
     """The interpreter of the ranks."""
+    owns_process: bool = False
+    """Whether this process exists for the supervisor alone, so that every orphan that it gets is the ranks'."""
     _asked_at: float | None = None
     _told: set[int] = field(default_factory=set)
     _hung: str | None = None
@@ -49,17 +55,26 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._stop_was_asked)
         signal.signal(signal.SIGINT, self._stop_was_asked)
         self.here.ranks.mkdir(parents=True, exist_ok=True)
-        server = progress_server(self.here.address, self.here.port, self._progress) if self._is_first else None
-        try:
-            word = self._ended(self._watched(self._started()))
-        finally:
-            if server is not None:
-                server.shutdown()
-                server.server_close()
+        if self.owns_process:
+            adopt_orphans()
+        ranks = self._started()  # Before there is a second thread, for a fork copies only one.
+        with self._told_to_the_operator():
+            word = self._ended(self._watched(ranks))
         progress = last_progress(self.here.progress_file) if self._is_first else None
         last_word.write_termination(word, progress, self.here.termination_log)
         log.info("%s: %s", word.reason, word.message)
         return last_word.EXIT_CODES[word.kind]
+
+    @contextlib.contextmanager
+    def _told_to_the_operator(self) -> Iterator[None]:
+        """Serve the progress while the block lasts, on the first node."""
+        server = progress_server(self.here.address, self.here.port, self._progress) if self._is_first else None
+        try:
+            yield
+        finally:
+            if server is not None:
+                server.shutdown()
+                server.server_close()
 
     @property
     def _is_first(self) -> bool:
@@ -80,6 +95,7 @@ class Supervisor:
             rank_command(self.config, self.config_path, self.here, self.python),
             env={**os.environ, **rank_environment(self.config, self.here, os.environ)},
             start_new_session=True,
+            preexec_fn=functools.partial(end_with_parent, os.getpid()),  # noqa: PLW1509 - No other thread is there yet.
         )
 
     def _watched(self, ranks: subprocess.Popen[bytes]) -> int:
@@ -134,8 +150,8 @@ class Supervisor:
                     os.kill(pid, signal.SIGKILL)
 
     def _reap_strays(self, child: int) -> None:
-        """As PID 1, collect orphans; never the child that is waited for."""
-        if os.getpid() != 1:
+        """Collect orphans that have ended; never the child that is waited for."""
+        if not self.owns_process:
             return
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != child:
@@ -187,10 +203,9 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def refused(config_path: Path, problem: str, here: Surroundings) -> ExitCode:
+def refused(problem: ConfigurationError, here: Surroundings) -> ExitCode:
     """Say that run.json cannot be read."""
-    message = f"{config_path} is not a run configuration of this trainer: {problem} Use matching operator and image."
-    word = last_word.outcome(OutcomeKind.CONFIGURATION, "RunConfigRefused", message, here)
+    word = last_word.outcome(problem.kind, problem.reason, problem.message, here)
     last_word.write_termination(word, None, here.termination_log)
     sys.stderr.write(word.message + "\n")
     return ExitCode.CONFIGURATION

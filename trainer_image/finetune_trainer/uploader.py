@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_trainer.contract.outcome import Checkpoint
+from finetune_trainer.errors import TrainerError
 from finetune_trainer.manifest import Manifest, entries, seal
 from finetune_trainer.stores import Store, StoreUnreachable
 
@@ -86,13 +87,13 @@ class Uploader:
 
     def _deliver(self, parcel: Parcel) -> None:
         """Try until it is published or a newer one waits."""
-        manifest = parcel.draft.model_copy(update={"files": entries(parcel.folder)})
-        digest = seal(parcel.folder, manifest)
+        whole: tuple[Manifest, str] | None = None
         for attempt in itertools.count():
             started = time.monotonic()
             try:
-                checkpoint = self._store.publish(parcel.folder, manifest, digest, PATIENCE)
-            except StoreUnreachable as problem:
+                whole = whole or sealed(parcel)
+                checkpoint = self._store.publish(parcel.folder, *whole, PATIENCE)
+            except (StoreUnreachable, TrainerError, OSError) as problem:
                 self._say(
                     f"Checkpoints do not reach their durable place: {problem}. Training goes on; it is tried again."
                 )
@@ -112,10 +113,16 @@ class Uploader:
         self._published(checkpoint)
         try:
             self._store.prune(self._keep)
-        except StoreUnreachable as problem:
+        except (StoreUnreachable, TrainerError, OSError) as problem:
             log.warning("Older checkpoints could not be removed: %s", problem)
 
     def _say(self, problem: str | None) -> None:
         if problem != self.problem:
             self.problem = problem
             self.on_problem(problem)
+
+
+def sealed(parcel: Parcel) -> tuple[Manifest, str]:
+    """The manifest of a parcel, written into it, and its digest."""
+    manifest = parcel.draft.model_copy(update={"files": entries(parcel.folder)})
+    return manifest, seal(parcel.folder, manifest)
