@@ -1,5 +1,7 @@
 """No attempt is under way: begin the next, unless something stands against it."""
 
+from datetime import timedelta
+
 from finetune_operator.api.status import Phase
 from finetune_operator.api.unsupported import REASON, unsupported
 from finetune_operator.core import attempts, finish
@@ -7,7 +9,9 @@ from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision
 from finetune_operator.core.gang import owned
 from finetune_operator.core.status import Headline, ready
-from finetune_operator.core.turn import CACHE_LAG, SOON, Turn
+from finetune_operator.core.turn import SOON, Turn
+
+_FIRST_LOOK = timedelta(seconds=5)
 
 
 def between(turn: Turn, story: Headline | None = None) -> Decision:
@@ -56,5 +60,5 @@ def _begun(turn: Turn, story: Headline | None) -> Decision:
         story or Headline(phase=phase, reason="Creating", message=f"Attempt {new.attempt} starts at once."),
         create=attempts.manifests(turn.seen, new, turn.config),
         delete=deletions(owned(turn.seen)),
-        recheck_after=CACHE_LAG,
+        recheck_after=_FIRST_LOOK,
     )

@@ -10,7 +10,7 @@ from finetune_operator.core.decision import Decision
 from finetune_operator.core.ending import settled, stopping
 from finetune_operator.core.gang import others, record, squatters
 from finetune_operator.core.status import Headline, ready
-from finetune_operator.core.turn import CACHE_LAG, SOON, UNCERTAIN, Turn
+from finetune_operator.core.turn import SOON, UNCERTAIN, Turn
 
 _POLL = timedelta(seconds=30)
 _RETRY = timedelta(seconds=15)
@@ -68,13 +68,12 @@ def _stop(reason: str, message: str) -> Verdict:
 
 
 def _creating(turn: Turn) -> Decision:
-    """Not all pods have been seen yet: they are on their way, or their creation was cut short."""
-    is_due = _is_held_up(turn) or turn.age >= CACHE_LAG
+    """Not all pods are there: their creation was cut short, for what we create is seen at once."""
     return concluded(
         turn,
         _obstacle(turn) or _why_it_began(turn),
-        create=attempts.missing(turn.seen, turn.status, turn.gang, turn.config) if is_due else (),
-        recheck_after=_RETRY if is_due else CACHE_LAG,
+        create=attempts.missing(turn.seen, turn.status, turn.gang, turn.config),
+        recheck_after=_RETRY,
     )
 
 

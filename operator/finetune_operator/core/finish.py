@@ -3,12 +3,13 @@
 from datetime import datetime, timedelta
 
 from finetune_operator.api.status import FineTuneJobStatus, Phase
+from finetune_operator.api.unsupported import REASON, unsupported
 from finetune_operator.api.v1alpha1 import FineTuneJob, ObjectMeta
 from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision, Deletion
 from finetune_operator.core.gang import owned
 from finetune_operator.core.observed import Observed
-from finetune_operator.core.status import Headline, events, told
+from finetune_operator.core.status import Headline, events, ready, told
 from finetune_operator.core.turn import Turn
 
 _WHILE_PODS_GO = timedelta(seconds=30)
@@ -20,7 +21,14 @@ def is_finished(job: FineTuneJob) -> bool:
     status = job.status
     if status.phase is Phase.SUCCEEDED:
         return True
-    return status.phase is Phase.FAILED and status.observed_generation >= job.metadata.generation
+    is_judged = status.phase is Phase.FAILED and status.observed_generation >= job.metadata.generation
+    return is_judged and not _is_built_by_now(job)
+
+
+def _is_built_by_now(job: FineTuneJob) -> bool:
+    """Whether an older operator gave the job up for what this one can do."""
+    told = ready(job.status)
+    return told is not None and told.reason == REASON and not unsupported(job.spec)
 
 
 def succeeded(turn: Turn, message: str) -> Decision:

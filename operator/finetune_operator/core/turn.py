@@ -11,8 +11,6 @@ from finetune_operator.core.gang import Gang
 from finetune_operator.core.observed import Observed
 
 SOON = timedelta(seconds=10)
-CACHE_LAG = timedelta(seconds=5)
-"""Within this time a pod just created may be missing from the cache."""
 _NOBODY = Gang()
 UNCERTAIN = timedelta(seconds=60)
 """After this time, what should have happened by itself has not."""

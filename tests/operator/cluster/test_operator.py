@@ -1,6 +1,7 @@
 """The operator as it is shipped: a process with only the rights it needs, on a real API server."""
 
 import asyncio
+import json
 import signal
 import urllib.error
 import urllib.request
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from finetune_operator.build.attempt import token
 from finetune_operator.cluster.port import EVENT, JOB, LEASE, Selection
 from finetune_sandbox import processes
 from finetune_sandbox.control_plane import ControlPlane
@@ -155,3 +157,30 @@ async def test_a_life_is_told_in_events_that_describe_shows(
     await until(told, what="the event")
     described = await asyncio.to_thread(control_plane.kubectl, "describe", "ftj", "a", "-n", world.namespace)
     assert "Preempted" in described.partition("Events:")[2]
+
+
+async def test_get_shows_within_a_hundred_columns_what_a_running_job_does(
+    control_plane: ControlPlane, world: World[RealApi]
+) -> None:
+    await world.api.create(JOB, job(namespace=world.namespace))
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        found = await world.api.get(JOB, world.namespace, "a")
+        assert found is not None
+        word = {
+            "attempt": 1,
+            "token": token(found["metadata"]["uid"], 1),
+            "state": "training",
+            "step": 50,
+            "maxSteps": 200,
+            "checkpoint": {"step": 40, "digest": "d", "sizeBytes": 1, "committedAt": "2026-11-21T00:00:00Z"},
+            "observedAt": "2026-11-21T00:00:00Z",
+        }
+        world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
+        await world.runs("a-1-0")
+        await world.reaches(phase="Running")
+        printed = await asyncio.to_thread(control_plane.kubectl, "get", "ftj", "-n", world.namespace)
+    header, row = printed.splitlines()
+    assert header.split() == ["NAME", "PHASE", "REASON", "STEP", "PROGRESS", "CHECKPOINT", "RESTARTS", "AGE"]
+    assert row.split()[:-1] == ["a", "Running", "Training", "50", "25%", "40", "0"]
+    assert max(map(len, (header, row))) <= 100

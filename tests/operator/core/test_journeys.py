@@ -5,7 +5,7 @@ from datetime import timedelta
 from finetune_operator.api.status import Cause, Phase, Restarts
 from finetune_trainer.contract.outcome import OutcomeKind
 
-from tests.operator.core.world import World, world
+from tests.operator.core.world import World, job, world
 
 START = ["Creating", "Scheduling", "Training"]
 RESTART = ["Scheduling", "Training"]
@@ -253,3 +253,13 @@ def test_the_steps_of_an_attempt_that_ended_suddenly_are_lost_to_the_next() -> N
     resume = life.status.resume
     assert resume is not None
     assert (life.status.attempt, resume.from_step, resume.lost_steps) == (2, 50, 10)
+
+
+def test_a_job_that_asked_for_too_much_runs_once_the_operator_has_learned_it() -> None:
+    life = world(peft={"method": "lora"}).settle()
+    stalled = (life.status.phase, conditions(life)["Ready"])
+    # The newer operator finds nothing in the spec that it does not know.
+    life.spec = {}
+    life.job = job(life.status)
+    life = life.runs().finishes()
+    assert (stalled, life.status.phase) == ((Phase.FAILED, "Unsupported"), Phase.SUCCEEDED)

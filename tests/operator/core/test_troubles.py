@@ -55,7 +55,7 @@ def test_a_creation_that_was_cut_short_is_completed() -> None:
     life = world(compute={"nodes": 2})
     life.carried_out(life.decision())
     del life.pods["bert-1-1"]
-    life = life.settle().after(5)
+    life = life.settle()
     assert (sorted(life.pods), life.status.attempt) == (["bert-1-0", "bert-1-1"], 1)
 
 
