@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import creation, lives, network, recovery
+from bench import creation, lives, network, recovery, steps
 from bench.cluster import place
 from bench.figures import keep, machine
 
@@ -39,6 +39,14 @@ async def recovered(folder: Path, *, quick: bool) -> None:
     keep(f"recovery{'-quick' * quick}", figures, before)
 
 
+async def trainer(folder: Path, *, quick: bool) -> None:
+    """Steps a second."""
+    before = machine()
+    figures = await asyncio.to_thread(steps.measured, folder, steps.QUICK if quick else steps.FULL)
+    print(steps.shown(figures))
+    keep(f"trainer{'-quick' * quick}", figures, before)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One part of the bench."""
@@ -50,6 +58,7 @@ class Part:
 PARTS = {
     "operator": Part(measure=operator, has_cluster=True),
     "recovery": Part(measure=recovered, has_cluster=True),
+    "trainer": Part(measure=trainer, has_cluster=False),
 }
 
 
