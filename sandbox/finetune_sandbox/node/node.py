@@ -70,6 +70,11 @@ class Node:
         """The reference under which pods find one of our images."""
         return registry.reference(self.images[name])
 
+    @property
+    def address(self) -> str:
+        """Where a server of the test's own must listen for pods to reach it."""
+        return ADDRESS
+
     def advertise(self, gpus: int) -> None:
         """Let the node say that it has this many GPUs."""
         amounts = {"capacity": {GPU: str(gpus)}, "allocatable": {GPU: str(gpus)}}
