@@ -1,0 +1,124 @@
+"""Uploads behind the training's back: one in flight, the newest wins, trouble is said and never fatal."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from finetune_trainer.contract.outcome import Checkpoint
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.manifest import Manifest, verified
+from finetune_trainer.stores import Stored, StoreUnreachable
+from finetune_trainer.uploader import Uploader
+
+from tests.trainer.made import draft, written
+
+PATIENCE = 20
+
+
+@dataclass(slots=True)
+class Place:
+    """A store that publishes when it is let, and fails as it is told."""
+
+    failures: list[Exception] = field(default_factory=list)
+    gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(100))
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    steps: list[int] = field(default_factory=list)
+    pruned_to: int | None = None
+
+    def newest_first(self) -> tuple[Stored, ...]:
+        return ()
+
+    def fetch(self, stored: Stored, into: Path) -> None:
+        raise NotImplementedError
+
+    def publish(self, folder: Path, manifest: Manifest, digest: str, patience: float) -> Checkpoint:
+        self.entered.release()
+        assert self.gate.acquire(timeout=patience)
+        if self.failures:
+            raise self.failures.pop(0)
+        verified(folder)
+        self.steps.append(manifest.step)
+        return Checkpoint(step=manifest.step, digest=digest, size_bytes=0, committed_at=datetime.now(UTC))
+
+    def prune(self, keep: int) -> None:
+        self.pruned_to = keep
+
+    def has_finished(self) -> bool:
+        return False
+
+    def mark_finished(self, uid: str) -> None:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class Desk:
+    """An uploader and what it has said."""
+
+    uploader: Uploader
+    problems: list[str | None]
+    folder: Path
+
+    def send(self, *steps: int) -> None:
+        for step in steps:
+            self.uploader.send(written(self.folder / f"step-{step}"), draft(step))
+
+
+def desk(place: Place, folder: Path) -> Iterator[Desk]:
+    problems: list[str | None] = []
+    uploader = Uploader(place, 2, folder / "outbox", lambda _: None)
+    uploader.on_problem = problems.append
+    yield Desk(uploader=uploader, problems=problems, folder=folder)
+    uploader.close()
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture(name="desk")
+def _desk(place: Place, tmp_path: Path) -> Iterator[Desk]:
+    yield from desk(place, tmp_path)
+
+
+def test_a_waiting_checkpoint_gives_way_to_a_newer_one(place: Place, desk: Desk) -> None:
+    place.gate = threading.Semaphore(0)
+    desk.send(5)
+    assert place.entered.acquire(timeout=PATIENCE)
+    desk.send(10, 15, 20)
+    place.gate.release(100)
+    drained = desk.uploader.drain(PATIENCE)
+
+    assert (drained, place.steps) == (True, [5, 20])
+
+
+def test_after_an_upload_older_ones_are_pruned_and_the_files_gone(place: Place, desk: Desk, tmp_path: Path) -> None:
+    desk.send(5)
+    desk.uploader.drain(PATIENCE)
+
+    assert (place.pruned_to, [*(tmp_path / "outbox").iterdir()]) == (2, [])
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [StoreUnreachable("no route"), ConfigurationError("WandbKeyRefused", "no route"), OSError("no route")],
+    ids=["store away", "key refused", "disk"],
+)
+def test_trouble_is_said_tried_again_and_taken_back(place: Place, desk: Desk, failure: Exception) -> None:
+    place.failures.append(failure)
+    desk.send(5)
+    drained = desk.uploader.drain(PATIENCE)
+
+    assert (drained, place.steps, ["no route" in (said or "") for said in desk.problems]) == (True, [5], [True, False])
+
+
+def test_what_is_not_published_in_time_is_told(place: Place, desk: Desk) -> None:
+    place.gate = threading.Semaphore(0)
+    desk.send(5)
+    drained = desk.uploader.drain(0)
+    place.gate.release(100)
+
+    assert (drained, desk.uploader.newest) == (False, None)
