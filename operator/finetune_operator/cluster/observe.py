@@ -61,12 +61,16 @@ def pod_store_entry(manifest: Manifest) -> Pod:
 
 def parsed(manifest: Manifest) -> FineTuneJob:
     """The job, as the models know it; raises `Unreadable`."""
-    metadata = {name: value for name, value in manifest["metadata"].items() if name in _METADATA}
-    found = {"metadata": metadata, "spec": manifest["spec"], "status": manifest.get("status") or {}}
+    found = {"metadata": metadata(manifest), "spec": manifest["spec"], "status": manifest.get("status") or {}}
     try:
         return FineTuneJob.model_validate(found)
     except ValidationError as wrong:
         raise Unreadable(sentences(wrong)) from wrong
+
+
+def metadata(manifest: Manifest) -> Manifest:
+    """What the models know of an object's metadata."""
+    return {name: value for name, value in manifest["metadata"].items() if name in _METADATA}
 
 
 def sentences(wrong: ValidationError) -> str:

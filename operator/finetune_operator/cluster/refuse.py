@@ -2,31 +2,35 @@
 
 from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionStatus, ConditionType, Verdict, transition
+from pydantic import ValidationError
+
+from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.api.v1alpha1 import ObjectMeta
+from finetune_operator.cluster.carry_out import merge_patch, shown
+from finetune_operator.cluster.observe import metadata
 from finetune_operator.cluster.port import Manifest
+from finetune_operator.core import finish
 
-REASON = "InvalidSpec"
-NEXT_STEP = "Edit the job, or update the operator and its CRD."
-
-
-def refusal(manifest: Manifest, sentence: str, now: datetime) -> Manifest | None:
-    """The status that says so, None when it says so already."""
-    generation = manifest["metadata"]["generation"]
-    message = f"The job cannot be read: {sentence} {NEXT_STEP}"
-    verdicts = [
-        Verdict(type=kind, status=status, reason=REASON, message=message)
-        for kind, status in (
-            (ConditionType.STALLED, ConditionStatus.TRUE),
-            (ConditionType.READY, ConditionStatus.FALSE),
-        )
-    ]
-    conditions = [each.model_dump(mode="json") for each in transition((), verdicts, generation, now)]
-    known = (manifest.get("status") or {}).get("conditions") or ()
-    if words(known) == words(conditions):
-        return None
-    return {"observedGeneration": generation, "conditions": conditions}
+TOLD = ("observedGeneration", "phase", "conditions")
+"""All that changes: the rest may be in words that this operator does not know."""
 
 
-def words(conditions: list[Manifest] | tuple[Manifest, ...]) -> frozenset[tuple[str, str, int]]:
-    """What conditions say, without their times."""
-    return frozenset((each["type"], each.get("message", ""), each.get("observedGeneration", 0)) for each in conditions)
+def refusal(manifest: Manifest, problem: str, now: datetime) -> Manifest | None:
+    """The patch of the status that says so; None when it says so already, or when the job has succeeded."""
+    before = told(manifest.get("status") or {})
+    meta = ObjectMeta.model_validate(metadata(manifest))
+    decision = finish.unreadable(meta, readable(before), problem, now.replace(microsecond=0))
+    return merge_patch(before, told(shown(decision.status))) or None
+
+
+def told(status: Manifest) -> Manifest:
+    """What the status says in words that every version knows."""
+    return {name: status[name] for name in TOLD if name in status}
+
+
+def readable(status: Manifest) -> FineTuneJobStatus:
+    """The status, or an empty one when not even conditions can be read."""
+    try:
+        return FineTuneJobStatus.model_validate(status)
+    except ValidationError:
+        return FineTuneJobStatus()

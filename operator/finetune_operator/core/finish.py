@@ -12,6 +12,7 @@ from finetune_operator.core.observed import Observed
 from finetune_operator.core.status import Headline, events, ready, told
 from finetune_operator.core.turn import Turn
 
+_UNREADABLE = "InvalidSpec"
 _WHILE_PODS_GO = timedelta(seconds=30)
 NEXT_STEP = "Edit the job, or suspend and resume it, to try again."
 
@@ -26,9 +27,9 @@ def is_finished(job: FineTuneJob) -> bool:
 
 
 def _is_built_by_now(job: FineTuneJob) -> bool:
-    """Whether an older operator gave the job up for what this one can do."""
+    """Whether an older operator gave the job up for what this one can read and do."""
     told = ready(job.status)
-    return told is not None and told.reason == REASON and not unsupported(job.spec)
+    return told is not None and told.reason in {REASON, _UNREADABLE} and not unsupported(job.spec)
 
 
 def succeeded(turn: Turn, message: str) -> Decision:
@@ -81,6 +82,6 @@ def unreadable(meta: ObjectMeta, status: FineTuneJobStatus, problem: str, now: d
     if status.phase is Phase.SUCCEEDED:
         return Decision(status=status)
     text = f"The job cannot be read: {problem} Correct the spec, or update the CRD together with the operator."
-    headline = Headline(phase=Phase.FAILED, reason="InvalidSpec", message=text, is_warning=True)
+    headline = Headline(phase=Phase.FAILED, reason=_UNREADABLE, message=text, is_warning=True)
     new = told(status, headline, (), meta.generation, now)
     return Decision(status=new, events=events(status, new, headline))

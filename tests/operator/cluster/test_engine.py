@@ -200,3 +200,31 @@ async def test_a_job_that_does_not_fit_the_model_is_told_so_and_stops_no_other(w
             return await world.reason("odd") == "InvalidSpec"
 
         await until(told, what="the reason")
+    assert (await world.status("odd"))["phase"] == "Failed"
+
+
+async def test_a_job_that_succeeded_is_left_so_when_it_can_no_longer_be_read(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.ends("a-1-0", kind="finished", code=0)
+        await world.reaches(phase="Succeeded")
+    done = await world.api.get(JOB, "default", "a")
+    assert done is not None
+    world.api.store.write(JOB, done | {"spec": {"task": "of an older version"}})
+    await world.api.create(JOB, job("b"))
+    async with world.at_work():
+        await world.has_pods("b-1-0")
+    assert await world.status() == done["status"]
+
+
+async def test_a_job_that_can_be_read_again_runs(world: World) -> None:
+    good = await world.api.create(JOB, job())
+    world.api.store.write(JOB, good | {"spec": {"task": "of an older version"}})
+    async with world.at_work():
+        await world.gives("InvalidSpec")
+        odd = await world.api.get(JOB, "default", "a")
+        assert odd is not None
+        world.api.store.write(JOB, odd | {"spec": good["spec"]})
+        await world.has_pods("a-1-0")
