@@ -1,0 +1,44 @@
+"""The documents tell the truth about the commit they are in."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    "README.md",
+    "AGENTS.md",
+    "charts/finetune-operator/README.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text())
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_make_target_that_is_named_exists(page: str) -> None:
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z0-9-]+)", (ROOT / page).read_text(), re.MULTILINE))
+    assert named - targets == set()
+
+
+def test_the_readmes_job_is_the_example() -> None:
+    assert (ROOT / "examples/bert-mrpc.yaml").read_text() in blocks("README.md", "yaml")
+
+
+def test_the_readmes_job_has_about_twenty_lines() -> None:
+    assert len((ROOT / "examples/bert-mrpc.yaml").read_text().splitlines()) <= 20
+
+
+def test_no_placeholder_is_left() -> None:
+    assert re.findall(r"@[A-Z]+@", (ROOT / "README.md").read_text()) == []
