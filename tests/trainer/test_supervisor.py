@@ -1,14 +1,20 @@
 """What the supervisor says of ranks that end badly, with a few lines of shell in the ranks' place."""
 
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_trainer.contract.outcome import ExitCode, Outcome
+from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.launch import free_port
 from finetune_trainer.redaction import redacted
-from finetune_trainer.supervisor import Supervisor
+from finetune_trainer.supervisor import Supervisor, is_running
 from finetune_trainer.surroundings import surroundings
 
 JOB: dict[str, Any] = {
@@ -21,21 +27,67 @@ JOB: dict[str, Any] = {
 }
 
 
-def ended(folder: Path, ranks: str) -> tuple[str, ExitCode]:
-    """The reason and exit code of a supervisor whose ranks are a shell script."""
-    python = folder / "python"
+SUPERVISE = Path(__file__).parent / "supervise.py"
+STANDING = """
+import faulthandler, pathlib, os, signal, time
+def standing_here():
+    pathlib.Path(os.environ["FINETUNE_WORK_DIR"], "ranks", "0.pid").write_text(str(os.getpid()))
+    time.sleep(600)
+faulthandler.register(signal.SIGUSR2)
+standing_here()
+"""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a pod's variables say, in a folder of the test's own."""
+    return {
+        "FINETUNE_WORK_DIR": str(folder / "work"),
+        "FINETUNE_TERMINATION_LOG": str(folder / "word"),
+        "FINETUNE_PROGRESS_PORT": str(free_port()),
+        "POD_IP": "127.0.0.1",
+    }
+
+
+def interpreter(folder: Path, ranks: str) -> Path:
+    """A shell script in the place of the ranks' interpreter."""
+    python = folder / "socket.python"
     python.write_text(f"#!/bin/sh\n{ranks}\n")
     python.chmod(0o755)
-    here = surroundings(
-        {
-            "FINETUNE_WORK_DIR": str(folder / "work"),
-            "FINETUNE_TERMINATION_LOG": str(folder / "word"),
-            "FINETUNE_PROGRESS_PORT": str(free_port()),
-            "POD_IP": "127.0.0.1",
-        }
-    )
-    code = Supervisor(RunConfig.model_validate(JOB), folder / "run.json", here, python=(str(python),)).run()
-    return Outcome.model_validate_json((folder / "word").read_text()).reason, code
+    return python
+
+
+def supervised(folder: Path, ranks: str, **settings: Any) -> subprocess.Popen[bytes]:
+    """A supervisor in a process of its own; its log is a file."""
+    interpreter(folder, ranks)
+    (folder / "run.json").write_text(json.dumps({**JOB, **settings}))
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(SUPERVISE), str(folder / "socket"), str(folder / "run.json")],
+            env={**os.environ, **environment(folder)},
+            stdout=log,
+            stderr=log,
+        )
+
+
+def wait_for(seen: Callable[[], Any], folder: Path) -> None:
+    """Wait until something is seen."""
+    deadline = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.02)
+
+
+def reason(folder: Path) -> str:
+    """The reason in the termination message."""
+    return Outcome.model_validate_json((folder / "word").read_text()).reason
+
+
+def ended(folder: Path, ranks: str) -> tuple[str, ExitCode]:
+    """The reason and exit code of a supervisor whose ranks are a shell script."""
+    here = surroundings(environment(folder))
+    python = (str(interpreter(folder, ranks)),)
+    code = Supervisor(RunConfig.model_validate(JOB), folder / "run.json", here, python=python).run()
+    return reason(folder), code
 
 
 @pytest.mark.parametrize(
@@ -53,3 +105,64 @@ def test_ranks_without_a_word_are_put_into_words(tmp_path: Path, ranks: str, rea
 def test_no_secret_leaves_the_pod() -> None:
     text = "key local-0123456789 at https://me:word@host/x"
     assert redacted(text, {"WANDB_API_KEY": "local-0123456789"}) == "key [redacted] at https://[redacted]@host/x"
+
+
+def test_a_stop_before_a_rank_exists_reaches_it_when_it_comes_up(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    late = f"""trap 'touch {work}/heard; exit 0' USR1
+while [ ! -e {work}/stop-requested ]; do sleep 0.02; done
+echo $$ > {work}/ranks/new; mv {work}/ranks/new {work}/ranks/0.pid
+while :; do sleep 0.02; done"""
+    supervisor = supervised(tmp_path, late, hangTimeoutSeconds=60)
+    wait_for((work / "ranks").exists, tmp_path)
+    supervisor.terminate()
+
+    assert (supervisor.wait(60), reason(tmp_path), (work / "heard").exists()) == (
+        ExitCode.PREEMPTED,
+        "Preempted",
+        True,
+    )
+
+
+def test_a_hang_leaves_each_ranks_stack_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "standing.py").write_text(STANDING)
+    code = supervised(tmp_path, f"exec {sys.executable} {tmp_path / 'standing.py'}", hangTimeoutSeconds=2).wait(60)
+
+    assert (code, "in standing_here" in (tmp_path / "log").read_text()) == (ExitCode.HUNG, True)
+
+
+def test_orphans_are_reaped(tmp_path: Path) -> None:
+    mother = f"""( sh -c 'echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/orphan' & )
+while [ ! -e {tmp_path}/orphan ] || [ -e /proc/$(cat {tmp_path}/orphan) ]; do sleep 0.02; done
+touch {tmp_path}/reaped"""
+    supervised(tmp_path, mother, hangTimeoutSeconds=20).wait(60)
+
+    assert (tmp_path / "reaped").exists()
+
+
+def test_ranks_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    ranks = f"echo $$ > {work}/ranks/new; mv {work}/ranks/new {work}/ranks/0.pid; exec sleep 600"
+    supervisor = supervised(tmp_path, ranks, hangTimeoutSeconds=600)
+    wait_for((work / "ranks" / "0.pid").exists, tmp_path)
+    supervisor.kill()
+    supervisor.wait(60)
+    rank = int((work / "ranks" / "0.pid").read_text())
+
+    wait_for(lambda: not is_running(rank), tmp_path)
+
+
+@pytest.mark.parametrize("module", ["finetune_trainer", "finetune_trainer.rank"])
+def test_a_run_configuration_with_mistakes_is_refused_in_sentences(tmp_path: Path, module: str) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**JOB, "tusk": 1}))
+    env = {**os.environ, **environment(tmp_path)}
+    command = [sys.executable, "-m", module, str(tmp_path / "run.json")]
+    code = subprocess.run(command, env=env, check=False, capture_output=True).returncode
+    written = tmp_path / "word" if module == "finetune_trainer" else tmp_path / "work" / "ranks" / "0.outcome.json"
+    word = Outcome.model_validate_json(written.read_text())
+
+    assert (word.kind, word.message, code) == (
+        OutcomeKind.CONFIGURATION,
+        "tusk is not a field: remove it or correct its name.",
+        ExitCode.CONFIGURATION if module == "finetune_trainer" else 1,
+    )
