@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -104,25 +103,17 @@ async def killing(asked: web.Request, _forward: Forward) -> web.StreamResponse:
     ],
 )
 async def test_a_job_created_while_the_watch_of_jobs_is_cut_is_picked_up(
-    deed: Deed,
-    control_plane: ControlPlane,
-    operators: Operators,
-    namespace: str,
-    tmp_path: Path,
+    deed: Deed, proxy: FaultyProxy, world: World[RealApi], operators: Operators, tmp_path: Path
 ) -> None:
-    async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(FaultyProxy(control_plane).served())
-        api = await stack.enter_async_context(real_api(control_plane.kubeconfig))
-        world = World(api, namespace)
-        process = operators.start(proxy.kubeconfig(tmp_path))
-        await api.create(JOB, job(namespace=namespace))
-        await world.has_pods("a-1-0")
-        await until(lambda: proxy.is_watched("finetunejobs"), what="a watch of jobs")
-        cut = proxy.inject(lambda asked: "finetunejobs" in asked.path and "watch" in asked.query, deed)
-        proxy.cut_watches()
-        async with asyncio.timeout(20):
-            await cut.met.wait()
-        await api.create(JOB, job("b", namespace=namespace))
-        proxy.mend()
-        await world.has_pods("a-1-0", "b-1-0")
-        assert process.poll() is None
+    process = operators.start(proxy.kubeconfig(tmp_path))
+    await world.api.create(JOB, job(namespace=world.namespace))
+    await world.has_pods("a-1-0")
+    await until(lambda: proxy.is_watched("finetunejobs"), what="a watch of jobs")
+    cut = proxy.inject(lambda asked: "finetunejobs" in asked.path and "watch" in asked.query, deed)
+    proxy.cut_watches()
+    async with asyncio.timeout(20):
+        await cut.met.wait()
+    await world.api.create(JOB, job("b", namespace=world.namespace))
+    proxy.mend()
+    await world.has_pods("a-1-0", "b-1-0")
+    assert process.poll() is None

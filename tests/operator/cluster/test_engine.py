@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from finetune_operator.build.attempt import token
-from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD, SERVICE, Kind, Manifest, Refused, Selection
+from finetune_operator.cluster.port import CONFIG_MAP, EVENT, JOB, POD, SERVICE, Kind, Manifest, Refused, Selection
 from finetune_sandbox.memory_api import MemoryApi
 
 from tests.operator.cluster.worlds import World, job, until
@@ -228,3 +228,20 @@ async def test_a_job_that_can_be_read_again_runs(world: World) -> None:
         assert odd is not None
         world.api.store.write(JOB, odd | {"spec": good["spec"]})
         await world.has_pods("a-1-0")
+
+
+async def test_events_of_one_second_sort_by_name_as_they_came(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+        await world.ends("a-1-0", kind="preempted", code=85)
+        await world.has_pods("a-2-0")
+        await world.runs("a-2-0")
+        await world.ends("a-2-0", kind="finished", code=0)
+        await world.reaches(phase="Succeeded")
+    events = (await world.api.list(Selection(kind=EVENT, namespace="default"))).items
+    came = sorted(events, key=lambda each: int(each["metadata"]["resourceVersion"]))
+    names = [each["metadata"]["name"] for each in came]
+    assert (len(names) > 3, names) == (True, sorted(names))

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from finetune_operator.cluster.client import ApiServer, api_server
 from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD
-from finetune_sandbox.control_plane import ControlPlane
-from finetune_sandbox.real_api import RealApi, real_api
+from finetune_sandbox.real_api import RealApi
 
 from tests.operator.cluster.faulty import (
     FaultyProxy,
@@ -22,18 +21,6 @@ from tests.operator.cluster.faulty import (
 from tests.operator.cluster.worlds import World, job, until
 
 pytestmark = pytest.mark.control_plane
-
-
-@pytest.fixture
-async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[World[RealApi]]:
-    async with real_api(control_plane.kubeconfig) as api:
-        yield World(api, namespace)
-
-
-@pytest.fixture
-async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
-    async with FaultyProxy(control_plane).served() as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import signal
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from finetune_operator.build.attempt import token
 from finetune_operator.cluster.port import EVENT, JOB, LEASE, Selection
 from finetune_sandbox import processes
 from finetune_sandbox.control_plane import ControlPlane
-from finetune_sandbox.real_api import RealApi, real_api
+from finetune_sandbox.real_api import RealApi
 
 from tests.operator.cluster.faulty import FaultyProxy, held, request
 from tests.operator.cluster.operators import NAME, Operators, installed_rights, operators_of
@@ -35,18 +35,6 @@ def rights(control_plane: ControlPlane, namespace: str) -> Iterator[Path]:
         yield kubeconfig
 
 
-@pytest.fixture
-async def world(control_plane: ControlPlane, namespace: str) -> AsyncIterator[World[RealApi]]:
-    async with real_api(control_plane.kubeconfig) as api:
-        yield World(api, namespace)
-
-
-@pytest.fixture
-async def proxy(control_plane: ControlPlane) -> AsyncIterator[FaultyProxy]:
-    async with FaultyProxy(control_plane).served() as proxy:
-        yield proxy
-
-
 async def test_with_its_few_rights_a_whole_life_leaves_the_job_as_its_author_wrote_it(
     control_plane: ControlPlane, world: World[RealApi], operators: Operators, rights: Path
 ) -> None:
@@ -61,6 +49,8 @@ async def test_with_its_few_rights_a_whole_life_leaves_the_job_as_its_author_wro
     await world.runs("a-2-0")
     await world.ends("a-2-0", kind="finished", code=0)
     await world.reaches(phase="Succeeded")
+    wait = ("wait", "--for=condition=Complete", "ftj/a", "-n", world.namespace, "--timeout=5s")
+    assert "condition met" in await asyncio.to_thread(control_plane.kubectl, *wait)
     found = await world.api.get(JOB, world.namespace, "a")
     assert found is not None
     metadata = found["metadata"]
