@@ -91,7 +91,8 @@ def _stuck(turn: Turn, waiting: Reason) -> Headline | None:
         case "CreateContainerError" | "RunContainerError":
             reason, text = "ContainerNotCreated", f"The container cannot be created: {_sentence(waiting.message)}"
         case "ErrImagePull":
-            text = f"The trainer's image cannot be pulled yet: {_sentence(waiting.message)} The kubelet tries again."
+            advice = "The kubelet tries again; check spec.image and podTemplate.imagePullSecrets."
+            text = f"The trainer's image cannot be pulled yet: {_sentence(waiting.message)} {advice}"
             reason = "ImagePullFailed"
         case _:
             return None

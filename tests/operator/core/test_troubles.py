@@ -135,7 +135,8 @@ def test_an_announced_disruption_that_does_not_come_changes_nothing() -> None:
         pytest.param(
             Reason(reason="ErrImagePull", message="not found"),
             "ImagePullFailed",
-            "The trainer's image cannot be pulled yet: not found. The kubelet tries again.",
+            "The trainer's image cannot be pulled yet: not found. "
+            "The kubelet tries again; check spec.image and podTemplate.imagePullSecrets.",
             id="first pull fails",
         ),
     ],
