@@ -26,7 +26,16 @@ HIGH = {
     "value": 1000,
 }
 """Pods that take the room of others."""
+PATIENCE = 2400
+"""Seconds for a test with all that it waits for; the first one may have to build the images."""
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let nothing here end by the time limit that holds for small tests."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 @pytest.fixture(scope="session")
