@@ -10,18 +10,19 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from finetune_operator import names
-from finetune_operator.cluster.port import JOB, POD, Kind, Manifest, Selection
+from finetune_operator.cluster.port import JOB, POD, Kind, Manifest, Selection, Unavailable
 from finetune_sandbox.node_api import is_terminal
 from finetune_sandbox.real_api import RealApi, real_api
 
 BATCH_JOB = Kind(group="batch", version="v1", plural="jobs", kind="Job")
 PATIENCE = 240.0
+LOOK_SECONDS = 5.0
 
 Gang = tuple[str, int]
 """A job's name and an attempt."""
@@ -40,6 +41,8 @@ class Arrivals:
     """The phase of each job."""
     progress_writes: int = 0
     """How many writes to a FineTuneJob have changed nothing but how far it is."""
+    ailment: Callable[[], str | None] = lambda: None
+    """A sentence, when nothing will arrive any more."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, told: dict[str, Any]) -> None:
@@ -61,8 +64,11 @@ class Arrivals:
         """Wait until this holds of what has been seen."""
         async with asyncio.timeout(PATIENCE):
             while not holds():
+                if sentence := self.ailment():
+                    raise RuntimeError(sentence)
                 self._news.clear()
-                await self._news.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), LOOK_SECONDS)
 
     def is_created(self, gang: Gang, size: int) -> bool:
         """Whether all pods of a gang have been seen."""
@@ -137,11 +143,14 @@ async def tell(api: RealApi, selection: Selection, told: Callable[[str, Manifest
     """Print the events of one kind."""
     version = (await api.list(selection)).resource_version
     while True:
-        async for change in api.watch(selection, version):
-            at = time.monotonic()
-            version = change.object["metadata"]["resourceVersion"]
-            if change.type != "BOOKMARK":
-                print(json.dumps({"at": at} | told(change.type, change.object)), flush=True)
+        # The watch of a definition that was just made is refused for a moment.
+        with suppress(Unavailable):
+            async for change in api.watch(selection, version):
+                at = time.monotonic()
+                version = change.object["metadata"]["resourceVersion"]
+                if change.type != "BOOKMARK":
+                    print(json.dumps({"at": at} | told(change.type, change.object)), flush=True)
+        await asyncio.sleep(0.1)
 
 
 async def main(kubeconfig: Path, namespace: str) -> None:

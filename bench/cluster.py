@@ -104,6 +104,12 @@ def operator(plane: ControlPlane) -> Iterator["subprocess.Popen[bytes]"]:
         processes.stop(process, 30)
 
 
+def ailment(process: "subprocess.Popen[bytes]") -> str | None:
+    """Why there is nothing to wait for."""
+    code = process.poll()
+    return None if code is None else f"The operator has ended with code {code}; see logs/operator.log in --folder."
+
+
 def launcher(folder: Path) -> tuple[str, ...]:
     """The operator's program; under the profiler when BENCH_PROFILE is set."""
     if os.environ.get("BENCH_PROFILE"):
@@ -118,6 +124,7 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         namespace = plane.namespace("bench")
         kubeconfig = plane.service_account(SYSTEM, "bench")
         async with opened(kubeconfig) as api, arrivals(plane.kubeconfig, namespace) as seen:
+            seen.ailment = lambda: ailment(process)
             yield Place(plane=plane, api=api, namespace=namespace, seen=seen, operator=process)
 
 

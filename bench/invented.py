@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=64, **names).save_pretrained(folder / "model")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768}
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
     config = BertConfig(vocab_size=len(special) + len(WORDS), max_position_embeddings=64, **sizes)
     BertForMaskedLM(config).save_pretrained(folder / "model")
     dice = random.Random(1)  # noqa: S311 (sentences)
