@@ -42,18 +42,18 @@ floors: setup ## import-linter: who may import whom.
 	$(RUN)/lint-imports --no-logo
 
 unit: setup ## The tests that need neither torch nor a cluster.
-	$(RUN)/pytest -q -n auto -m "not training and not control_plane and not e2e and not gpu and not bench"
+	$(RUN)/python -m pytest -q -n auto -m "not training and not control_plane and not e2e and not gpu and not bench"
 
 generated: setup ## Fail when a generated file differs from its source.
 	$(RUN)/python -m tools.generate --check
 
 chart: setup ## Lint the chart, its values and its unit tests with the real Helm.
-	$(RUN)/pytest -q tests/charts/test_chart.py
+	$(RUN)/python -m pytest -q tests/charts/test_chart.py
 
 verify: lint types floors generated unit chart ## The gate: format, lint, types, floors, unit tests, generated files, chart.
 
 test: verify ## verify, and the integration tests: real training, real API server. No root.
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS)
+	$(RUN)/python -m pytest -q -n 2 --dist loadfile -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS)
 
 demo: setup ## The main job on this machine: train, be preempted, resume, compare. No cluster, no account.
 	$(RUN)/finetune run examples/bert-mrpc.yaml --sandbox --preempt-at 40 --compare
@@ -62,7 +62,7 @@ image: setup ## Build both images with buildah (root), from a base made on the s
 	$(RUN)/python -m finetune_sandbox.node.images
 
 e2e: setup ## The real node: kubelet, containerd, Helm, both images (root).
-	$(RUN)/pytest -q -m e2e $(PYTEST_ARGS) tests/e2e
+	$(RUN)/python -m pytest -q -m e2e $(PYTEST_ARGS) tests/e2e
 
 bench: setup ## Measure, side by side, on the real API server; writes bench/results/.
 	$(RUN)/python -m bench
