@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from finetune_sandbox.wandb_server.embedded import WandbServer
 
 from tests.trainer.running import Job
 
@@ -103,3 +105,17 @@ def job(tmp_path: Path, config: dict[str, Any], socket: Path) -> Iterator[Job]:
     yield one
     if one.last is not None and one.last.process.poll() is None:
         one.last.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServer]:
+    """A W&B server."""
+    with WandbServer(tmp_path_factory.mktemp("wandb")) as running:
+        yield running
+
+
+def tracked(job: Job, server: WandbServer, name: str, **blocks: Any) -> Job:
+    """The job with a run of its own on the server."""
+    identity = {"name": name, "namespace": "default", "uid": name}
+    wanted = changed(dict(job.config), **{"wandb": {"project": "tests"}, **blocks}, job=identity, runId=name)
+    return replace(job, config=wanted, folder=job.folder / name, env=server.environment(), volume=False)

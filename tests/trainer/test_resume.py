@@ -1,58 +1,68 @@
 """The promise: however often a job is taken away, its weights and its losses are those of an undisturbed run."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
+from finetune_trainer.contract.outcome import ExitCode, OutcomeKind, TrainerState
 
 from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
 
-VARIANTS = {
-    "mid-epoch with accumulation, workers and evaluations": {},
-    "evaluations and saves at epochs, best model loaded at the end": {
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "load_best_model_at_end": True,
-        "save_total_limit": 1,
-    },
+STEPS: dict[str, Any] = {}
+EPOCHS = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "load_best_model_at_end": True,
+    "save_total_limit": 1,
 }
+"""The best model is loaded at the end, from a save of an attempt that is gone."""
+BFLOAT = {"bf16": True}
+CASES = [
+    pytest.param(STEPS, (4, 10, 20), "SIGTERM", id="steps, asked to stop three times"),
+    pytest.param(STEPS, (6, 13, 19), "SIGKILL", id="steps, killed three times"),
+    pytest.param(STEPS, (24,), "SIGTERM", id="steps, asked to stop at the last one"),
+    pytest.param(EPOCHS, (7, 20), "SIGTERM", id="epochs and best model, asked to stop twice"),
+    pytest.param(EPOCHS, (13,), "SIGKILL", id="epochs and best model, killed"),
+    pytest.param(BFLOAT, (7,), "SIGTERM", id="bf16, asked to stop"),
+]
 
 
-@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.fixture(scope="module")
 def undisturbed(
-    request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     config: dict[str, Any],  # noqa: F811 - The fixture.
     socket: Path,  # noqa: F811 - The fixture.
-) -> tuple[dict[str, Any], Any]:
-    """A configuration and what it comes to when nobody disturbs it."""
-    wanted = changed(config, training=request.param)
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return wanted, result(Job(folder=folder, config=wanted, socket=socket).finish())
+) -> Callable[[dict[str, Any]], Any]:
+    """What a configuration comes to when nobody disturbs it; each is run once."""
+    known: dict[str, Any] = {}
+
+    def outcome(training: dict[str, Any]) -> Any:
+        name = "-".join(training) or "plain"
+        if name not in known:
+            wanted = changed(config, training=training)
+            folder = tmp_path_factory.mktemp("undisturbed")
+            known[name] = result(Job(folder=folder, config=wanted, socket=socket).finish())
+        return known[name]
+
+    return outcome
 
 
-@pytest.mark.parametrize(
-    ("steps", "how"),
-    [
-        pytest.param((7,), "SIGTERM", id="asked to stop once"),
-        pytest.param((4, 10, 20), "SIGTERM", id="asked to stop three times"),
-        pytest.param((6, 13, 19), "SIGKILL", id="killed three times"),
-        pytest.param((24,), "SIGTERM", id="asked to stop at the last step"),
-    ],
-)
+@pytest.mark.parametrize(("training", "steps", "how"), CASES)
 def test_a_disturbed_job_ends_with_the_weights_and_losses_of_an_undisturbed_one(
     job: Job,  # noqa: F811 - The fixture.
-    undisturbed: tuple[dict[str, Any], Any],
+    undisturbed: Callable[[dict[str, Any]], Any],
+    training: dict[str, Any],
     steps: tuple[int, ...],
     how: str,
 ) -> None:
-    wanted, expected = undisturbed
-    assert result(replace(job, config=wanted).disturbed(steps, how)) == expected
+    wanted = changed(dict(job.config), training=training)
+
+    assert result(replace(job, config=wanted).disturbed(steps, how)) == undisturbed(training)
 
 
 def test_a_stopped_attempt_says_that_no_step_is_lost(job: Job) -> None:  # noqa: F811 - The fixture.
@@ -110,3 +120,32 @@ def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step(job: Job) -> Non
     broken = changed(dict(job.config), training={"learning_rate": 1e30, "max_grad_norm": 0})
     word = replace(job, config=broken).attempt().outcome()
     assert (word.kind, word.reason) == (OutcomeKind.FAILED, "LossNotFinite")
+
+
+def test_early_stopping_keeps_its_patience_over_a_stop(job: Job) -> None:  # noqa: F811 - The fixture.
+    training = {"save_strategy": "steps", "save_steps": 4, "load_best_model_at_end": True, "greater_is_better": False}
+    patience = {"earlyStopping": {"patience": 2, "threshold": 9.0}}
+    wanted = changed(dict(job.config), training={**training, "metric_for_best_model": "loss"}, evaluation=patience)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    disturbed = replace(job, config=wanted, folder=job.folder / "again").disturbed((6,), "SIGTERM")
+
+    assert (result(disturbed), plain.progress and plain.progress.step) == (result(plain), 12)
+
+
+def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(job: Job, tmp_path: Path) -> None:  # noqa: F811 - The fixture.
+    data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text((data / "train.jsonl").read_text())
+    (tmp_path / "data" / "validation.jsonl").write_text((data / "validation.jsonl").read_text() * 60)
+    dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}"}
+    training = {"max_steps": 6, "eval_steps": 3, "per_device_eval_batch_size": 1}
+    wanted = changed(dict(job.config), dataset=dataset, training=training)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    one = replace(job, config=wanted, folder=job.folder / "again")
+    running = one.attempt()
+    while not (running.progress and running.progress.state is TrainerState.EVALUATING):
+        assert running.process.poll() is None, running.log()
+    running.stop()
+    stopped = running.outcome().progress
+
+    assert (stopped and stopped.step, result(one.finish())) == (3, result(plain))

@@ -1,6 +1,7 @@
 """The same promise with W&B as the only durable place: one run, its history whole, its artifacts resumable."""
 
-from collections.abc import Iterator
+# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
+
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,10 @@ import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
 from tests.trainer.running import Job, lasting, weights
 
 pytestmark = pytest.mark.training
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServer]:
-    """A W&B server."""
-    with WandbServer(tmp_path_factory.mktemp("wandb")) as running:
-        yield running
-
-
-def tracked(job: Job, server: WandbServer, name: str, **blocks: Any) -> Job:  # noqa: F811 - A job.
-    """The job with a run of its own on the server."""
-    identity = {"name": name, "namespace": "default", "uid": name}
-    wanted = changed(dict(job.config), job=identity, runId=name, wandb={"project": "tests"}, **blocks)
-    return replace(job, config=wanted, folder=job.folder / name, env=server.environment(), volume=False)
 
 
 def story(server: WandbServer, name: str) -> list[dict[str, Any]]:
@@ -37,8 +24,8 @@ def story(server: WandbServer, name: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def expected(
     tmp_path_factory: pytest.TempPathFactory,
-    config: dict[str, Any],  # noqa: F811 - The fixture.
-    socket: Path,  # noqa: F811 - The fixture.
+    config: dict[str, Any],
+    socket: Path,
     server: WandbServer,
 ) -> tuple[str, list[dict[str, Any]]]:
     """Weights and history of an undisturbed run."""
@@ -53,7 +40,7 @@ def expected(
     ids=["asked to stop three times", "killed three times"],
 )
 def test_a_disturbed_run_has_the_weights_and_the_history_of_an_undisturbed_one(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     server: WandbServer,
     expected: tuple[str, Any],
     steps: tuple[int, ...],
@@ -64,7 +51,7 @@ def test_a_disturbed_run_has_the_weights_and_the_history_of_an_undisturbed_one(
     assert (final, story(server, name)) == expected
 
 
-def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(job: Job, server: WandbServer) -> None:  # noqa: F811 - The fixture.
+def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(job: Job, server: WandbServer) -> None:
     running = tracked(job, server, "stopped").attempt()
     running.reach(7)
     running.stop()
@@ -84,7 +71,7 @@ def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(
 
 
 def test_only_the_wanted_number_of_checkpoints_is_kept_and_the_final_model_is_published(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     server: WandbServer,
 ) -> None:
     tracked(job, server, "kept", checkpoint={"everySteps": 2, "keep": 2}).finish()
@@ -93,7 +80,7 @@ def test_only_the_wanted_number_of_checkpoints_is_kept_and_the_final_model_is_pu
     assert (len(kept), "final_model" in final.aliases, "optimizer.pt" in final.files) == (2, True, False)
 
 
-def test_a_server_that_is_away_at_restore_ends_with_try_again(job: Job, server: WandbServer) -> None:  # noqa: F811 - The fixture.
+def test_a_server_that_is_away_at_restore_ends_with_try_again(job: Job, server: WandbServer) -> None:
     one = tracked(job, server, "away")
     running = one.attempt()
     running.reach(7)
@@ -109,7 +96,7 @@ def test_a_server_that_is_away_at_restore_ends_with_try_again(job: Job, server: 
 
 
 def test_a_server_that_goes_away_in_the_middle_does_not_stop_training(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     server: WandbServer,
     expected: tuple[str, Any],
 ) -> None:
@@ -121,7 +108,7 @@ def test_a_server_that_goes_away_in_the_middle_does_not_stop_training(
     assert (running.outcome().kind, weights(running), story(server, "middle")) == (OutcomeKind.FINISHED, *expected)
 
 
-def test_a_refused_key_is_the_authors_mistake(job: Job, tmp_path: Path) -> None:  # noqa: F811 - The fixture.
+def test_a_refused_key_is_the_authors_mistake(job: Job, tmp_path: Path) -> None:
     from finetune_sandbox.wandb_server.server import Settings
 
     with WandbServer(tmp_path / "strict", settings=Settings(keys=("k" * 40,))) as strict:
