@@ -17,7 +17,7 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import CrossEntropy
 from finetune_trainer.tasks.labels import Labels, labels
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, evaluates, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, text_columns, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -40,9 +40,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         problem_type="single_label_classification",
     )
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), columns, label, known)
-    with at_once(args):
-        train = examples.of(raw.train, config.dataset.splits.train)
-        held_out = None if raw.evaluation is None else examples.of(raw.evaluation, "the evaluation split")
+    train, held_out = both_splits(examples.of, raw, config, args)
     loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
     return Prepared(
         model=model,

@@ -15,7 +15,7 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, evaluates, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, text_columns, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -29,9 +29,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     model = models.model(config, transformers.AutoModelForCausalLM, tokenizer)
     _refuse_encoders(config, model)
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
-    with at_once(args):
-        train = examples.of(raw.train, config.dataset.splits.train)
-        held_out = None if raw.evaluation is None else examples.of(raw.evaluation, "the evaluation split")
+    train, held_out = both_splits(examples.of, raw, config, args)
     loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
     known = {"perplexity": _perplexity, "accuracy": _accuracy}
     names = config.evaluation.metrics or ("perplexity",)

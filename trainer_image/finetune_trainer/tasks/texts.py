@@ -1,7 +1,7 @@
 """What the tasks on text share: their columns, their rows, and who prepares them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,14 @@ def at_once(args: Any) -> Iterator[None]:
         return
     with args.main_process_first(local=True):
         yield
+
+
+def both_splits(encoded: Callable[[Any, str], Any], raw: data.Raw, config: RunConfig, args: Any) -> tuple[Any, Any]:
+    """The examples that are trained on, and those that are evaluated, if any, from the task's way of encoding them."""
+    with at_once(args):
+        train = encoded(raw.train, config.dataset.splits.train)
+        held_out = None if raw.evaluation is None else encoded(raw.evaluation, "the evaluation split")
+    return train, held_out
 
 
 def text_columns(table: Any, config: RunConfig, *, most: int) -> tuple[str, ...]:
