@@ -31,12 +31,13 @@ async def operator(folder: Path, *, quick: bool) -> None:
 
 
 async def recovered(folder: Path, *, quick: bool) -> None:
-    """From the end of one attempt to the next."""
-    before = machine()
+    """From the end of one attempt to the next; what is measured is kept at once."""
+    before, found = machine(), {}
     async with place(folder) as here:
-        figures = await recovery.measured(here, recovery.QUICK if quick else recovery.FULL)
-    print(recovery.shown(figures))
-    keep(f"recovery{'-quick' * quick}", figures, before)
+        async for case, figures in recovery.measured(here, recovery.QUICK if quick else recovery.FULL):
+            found[case] = figures
+            keep(f"recovery{'-quick' * quick}", found, before)
+    print(recovery.shown(found))
 
 
 async def trainer(folder: Path, *, quick: bool) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,18 +90,19 @@ async def at_once(place: Place, number: int) -> list[float]:
     return found
 
 
-async def measured(place: Place, size: Size) -> dict[str, Any]:
-    """All figures of this part."""
+async def measured(place: Place, size: Size) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """The figures of this part, case by case."""
     await bare(place, *place.names("warm", 1))
-    floor = [await bare(place, name) for name in place.names("floor", size.jobs)]
-    figures = {
-        "bare client, 4 pods": spread(floor),
-        "preempted": spread(await one_by_one(place, preempted, size.jobs)),
-        "evicted": spread(await one_by_one(place, evicted, size.jobs)),
-        f"{size.at_once} at once": spread(await at_once(place, size.at_once)),
-    }
-    lowest = figures["bare client, 4 pods"]["p50_ms"]
-    return {name: each | {"ratio": round(each["p50_ms"] / lowest, 2)} for name, each in figures.items()}
+    floor = spread([await bare(place, name) for name in place.names("floor", size.jobs)])
+
+    def beside(seconds: list[float]) -> dict[str, Any]:
+        found = spread(seconds)
+        return found | {"ratio": round(found["p50_ms"] / floor["p50_ms"], 2)}
+
+    yield "bare client, 4 pods", floor | {"ratio": 1.0}
+    yield "preempted", beside(await one_by_one(place, preempted, size.jobs))
+    yield "evicted", beside(await one_by_one(place, evicted, size.jobs))
+    yield f"{size.at_once} at once", beside(await at_once(place, size.at_once))
 
 
 def shown(figures: dict[str, Any]) -> str:
