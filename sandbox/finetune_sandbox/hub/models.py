@@ -17,6 +17,8 @@ from tokenizers.models import BPE, WordPiece
 from finetune_sandbox.hub.rows import LEXICON
 
 HIDDEN, LAYERS, HEADS, POSITIONS, DROPOUT = 32, 2, 2, 128, 0.1
+GPT2_POSITIONS = 1024
+"""As many as the real one has: examples written for it run."""
 Tensors = dict[str, NDArray[np.float32]]
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -69,7 +71,7 @@ def gpt2(folder: Path, seed: int = 0) -> None:
         "n_embd": HIDDEN,
         "n_layer": LAYERS,
         "n_head": HEADS,
-        "n_positions": POSITIONS,
+        "n_positions": GPT2_POSITIONS,
         "activation_function": "gelu_new",
         "resid_pdrop": DROPOUT,
         "embd_pdrop": DROPOUT,
@@ -84,7 +86,7 @@ def gpt2(folder: Path, seed: int = 0) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>"])
-    settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": POSITIONS}
+    settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": GPT2_POSITIONS}
     special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
     _write(folder, config, tokenizer, settings | special, random_tensors(_gpt2_shapes(len(vocabulary)), seed))
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
@@ -137,7 +139,7 @@ def _bert_shapes(words: int) -> Shapes:
 
 def _gpt2_shapes(words: int) -> Shapes:
     yield "wte.weight", (words, HIDDEN)
-    yield "wpe.weight", (POSITIONS, HIDDEN)
+    yield "wpe.weight", (GPT2_POSITIONS, HIDDEN)
     for layer in range(LAYERS):
         root = f"h.{layer}"
         yield from _norm(f"{root}.ln_1")
