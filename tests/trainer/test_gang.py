@@ -15,13 +15,16 @@ pytestmark = pytest.mark.training
 
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "ddp x 2": {},
+    "zero-1 x 2": {"distributed": {"deepspeed": {"zeroStage": 1}}},
     "zero-2 x 2": {"distributed": {"deepspeed": {"zeroStage": 2}}},
 }
+
+SHORT = {"max_steps": 12}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_ranks_of_one_pod_resume_exactly_with_the_strategy_asked_for(job: Job, strategy: str) -> None:  # noqa: F811 - The fixture.
-    wanted = changed(dict(job.config), compute={"processesPerNode": 2}, **STRATEGIES[strategy])
+    wanted = changed(dict(job.config), compute={"processesPerNode": 2}, training=SHORT, **STRATEGIES[strategy])
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     disturbed = replace(job, config=wanted, folder=job.folder / "again").disturbed((7,), "SIGTERM")
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), strategy)
@@ -31,7 +34,7 @@ class Gang:
     """Two pods of one process each, which see nothing of each other but the network; only the first has a volume."""
 
     def __init__(self, job: Job) -> None:  # noqa: F811 - A job.
-        wanted = changed(dict(job.config), compute={"nodes": 2})
+        wanted = changed(dict(job.config), compute={"nodes": 2}, training=SHORT)
         self.first = replace(job, config=wanted, folder=job.folder / "node-0")
         self.second = replace(job, config=wanted, folder=job.folder / "node-1", volume=False)
 

@@ -1,5 +1,6 @@
 """The promise: however often a job is taken away, its weights and its losses are those of an undisturbed run."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text((data / "train.jsonl").read_text())
-    (tmp_path / "data" / "validation.jsonl").write_text((data / "validation.jsonl").read_text() * 60)
+    (tmp_path / "data" / "validation.jsonl").write_text((data / "validation.jsonl").read_text() * 25)
     dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}"}
     training = {"max_steps": 6, "eval_steps": 3, "per_device_eval_batch_size": 1}
     wanted = changed(dict(job.config), dataset=dataset, training=training)
@@ -145,7 +146,16 @@ def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
     running = one.attempt()
     while not (running.progress and running.progress.state is TrainerState.EVALUATING):
         assert running.process.poll() is None, running.log()
+        time.sleep(0.005)
     running.stop()
     stopped = running.outcome().progress
 
     assert (stopped and stopped.step, result(one.finish())) == (3, result(plain))
+
+
+def test_a_job_without_a_durable_place_says_that_it_starts_anew(job: Job) -> None:  # noqa: F811 - The fixture.
+    running = replace(job, volume=False).attempt()
+    running.reach(2)
+    running.stop()
+
+    assert "A preempted attempt starts from the beginning." in running.outcome().message

@@ -123,10 +123,15 @@ def test_an_upload_too_slow_for_the_grace_period_is_said_and_the_one_before_name
     kept = server.artifacts("checkpoint-slow")
     latest = [version for version in kept if "latest" in version.aliases]
 
-    assert (word.kind, word.reason, word.progress.checkpoint.kind, [one.metadata["step"] for one in latest]) == (
-        OutcomeKind.PREEMPTED,
-        "PreemptedUnpublished",
-        CheckpointKind.PERIODIC,
+    assert (
+        (word.kind, word.reason, word.progress.checkpoint.kind),
+        word.progress.grace_too_short in word.message,
+        f"The newest published one is of step {word.progress.checkpoint.step}." in word.message,
+        [one.metadata["step"] for one in latest],
+    ) == (
+        (OutcomeKind.PREEMPTED, "PreemptedUnpublished", CheckpointKind.PERIODIC),
+        True,
+        True,
         [word.progress.checkpoint.step],
     )
 

@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 TO_END = 5.0
 """Seconds of the grace period that the end of the processes takes."""
+TOOK_LONGER = (
+    "Publishing it took longer than any before. Give the pod a longer terminationGracePeriodSeconds, or use "
+    "checkpoint.volume."
+)
 FINAL_PATIENCE = 900.0
 """How long the end of finished work waits for W&B."""
 
@@ -241,9 +245,9 @@ class Attempt:
         """Asked to stop: publish what was saved, as far as the time goes."""
         self.board.tell(state=TrainerState.STOPPING)
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
-        step = self.trainer.state.global_step
+        step, left = self.trainer.state.global_step, self._leftover()
         if self.uploader is not None:
-            self.uploader.drain(max(self._leftover().seconds, 1.0))
+            self.uploader.drain(max(left.seconds, 1.0))
             self.uploader.close()
         self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
         durable = self.uploader.newest if self.uploader else None
@@ -252,12 +256,16 @@ class Attempt:
         if durable is not None and durable.step == step and durable.kind is CheckpointKind.TERMINATION:
             message = f"Stopped on request after step {step}; its checkpoint is published and no step is lost."
             return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
+        if self.uploader is None:
+            message = f"Stopped on request after step {step}. {self.board.progress.not_durable}"
+            return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", message)
+        why = left.sentence() or TOOK_LONGER
         message = (
             f"Stopped on request after step {step}; the checkpoint of that step could not be published within the "
-            f"grace period of {self.config.grace_period_seconds} s. {self._leftover().sentence() or ''} "
+            f"grace period of {self.config.grace_period_seconds} s. {why} "
             f"The newest published one is of step {durable.step if durable else self._resumed_at()}."
         )
-        self.board.tell(grace_too_short=self._leftover().sentence() or self.board.progress.grace_too_short)
+        self.board.tell(grace_too_short=why)
         return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", message)
 
     def _resumed_at(self) -> int:
