@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 LOOKS_PER_PASS = 6
 """A pass that wants to look again more often than this is put off: something keeps changing under it."""
 NAME_FREE_SECONDS = 1.0
-SETTLING_SECONDS = 0.25
+SETTLING_SECONDS = 1.0
 """Pods that are on their way come in many small steps; one pass sees several of them."""
 SILENT_SECONDS = 300.0
 """A watch that is well brings a bookmark every minute."""
