@@ -15,6 +15,9 @@ from datetime import timedelta
 from pathlib import Path
 import wandb
 
+# A shell that starts this in the background has SIGINT ignored, by which the SDK stops a run.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def folder(**files):
     path = Path(os.environ["SCRATCH"]) / "files"
     path.mkdir(exist_ok=True)
