@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import RealApi
 from finetune_sandbox.wandb_server import WandbServer
 from finetune_trainer.contract.outcome import Progress
+from finetune_trainer.history import GLOBAL_STEP
 from finetune_trainer.launch import free_port
 
 from tests.trainer.running import SUPERVISE
 
 PATIENCE = 150.0
+NEVER = datetime.max.replace(tzinfo=UTC)
 IMAGE = "finetune-trainer:test"
 PASSING = {"Scheduling", "Starting", "Training"}
 """What is told only when a pass falls into it."""
@@ -144,6 +147,11 @@ class Lab:
             await self.apply(twin)
             self.twins[spec] = self.left(await self.ended("undisturbed"))
         return Comparison(left=self.left(done), right=self.twins[spec]).first_difference
+
+    def sent(self, run: str, before: datetime = NEVER) -> int:
+        """The last step that a run had a row of before a moment; 0 without any row."""
+        rows = (row for row in self.wandb.run(run).history if row["_timestamp"] < before.timestamp())
+        return max((int(row[GLOBAL_STEP]) for row in rows), default=0)
 
     async def word(self, name: str, attempt: int = 1) -> Progress | None:
         """What the trainer of this attempt says now."""

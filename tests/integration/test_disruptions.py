@@ -1,6 +1,7 @@
 """Whatever takes the pods away, the job comes back by itself and is what it would have been."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -64,16 +65,22 @@ async def test_a_life_leaves_one_run_and_nothing_on_the_job_but_its_status(lab: 
 
 
 async def test_a_trainer_that_is_killed_loses_at_most_one_save_interval_and_says_so(lab: Lab) -> None:
-    manifest = job("killed", checkpoint={"everySteps": 30})
-    await lab.apply(manifest)
-    await lab.says("killed", lambda word: word.checkpoint is not None and word.checkpoint.step >= 30)
+    often = {"env": [{"name": "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL", "value": "1"}]}
+    training = {**job("killed")["spec"]["training"], "max_steps": 200}
+    manifest = job("killed", checkpoint={"everySteps": 30}, training=training, podTemplate=often)
+    killed = run_id((await lab.apply(manifest)).metadata.uid)
+    saved = await lab.says("killed", lambda word: word.checkpoint is not None and word.checkpoint.step >= 30)
+    await lab.says("killed", lambda word: word.step > saved.step and lab.sent(killed) > saved.step)
     lab.node.kill(lab.namespace, "killed-1-0")
+    await lab.until("killed", lambda job: job.status.attempt > 1)
+    over = datetime.now(UTC)
     done = await lab.ended("killed")
     assert await lab.difference(done, manifest) is None
     resume, ended = done.status.resume, done.status.last_attempts[1]
     assert resume is not None
     assert resume.from_step >= 30
-    assert resume.lost_steps == max(0, (ended.to_step or 0) - resume.from_step)
+    reached = max(ended.to_step or 0, lab.sent(killed, before=over))
+    assert resume.lost_steps == max(0, reached - resume.from_step)
     assert resume.lost_steps <= 30
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
+from finetune_trainer.history import GLOBAL_STEP
 
 from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
-from tests.trainer.running import Job, lasting, weights
+from tests.trainer.running import PATIENCE, Job, lasting, weights
 
 pytestmark = pytest.mark.training
 
@@ -49,6 +51,25 @@ def test_a_disturbed_run_has_the_weights_and_the_history_of_an_undisturbed_one(
     name = f"run-{how.lower()}"
     final = weights(tracked(job, server, name).disturbed(steps, how))
     assert (final, story(server, name)) == expected
+
+
+def test_an_attempt_after_a_kill_learns_from_the_run_how_far_the_one_before_had_got(
+    job: Job, server: WandbServer
+) -> None:
+    one = tracked(job, server, "reached", training={"max_steps": 60, "logging_steps": 1})
+    killed = one.attempt(WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL="1")
+    killed.reach(7)
+    deadline = time.monotonic() + PATIENCE
+    while not server.run("reached").history:
+        assert time.monotonic() < deadline, killed.log()
+        time.sleep(0.01)
+    killed.kill()
+    began = time.time()
+    finished = one.finish().progress
+    sent = [row[GLOBAL_STEP] for row in server.run("reached").history if row["_timestamp"] < began]
+    assert finished is not None
+    assert finished.resume is not None
+    assert (killed.progress.resume.reached_step, finished.resume.reached_step) == (None, sent[-1])
 
 
 def test_a_stopped_run_is_preempted_and_its_newest_artifact_can_be_resumed_from(job: Job, server: WandbServer) -> None:

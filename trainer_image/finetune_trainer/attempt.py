@@ -9,7 +9,15 @@ from typing import Any
 from finetune_trainer import last_word
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.config import Plan
-from finetune_trainer.contract.outcome import Checkpoint, CheckpointKind, Outcome, OutcomeKind, Resume, TrainerState
+from finetune_trainer.contract.outcome import (
+    Checkpoint,
+    CheckpointKind,
+    Outcome,
+    OutcomeKind,
+    Resume,
+    Run,
+    TrainerState,
+)
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import RetryLater, TrainerError
 from finetune_trainer.gather import Gang, gang
@@ -167,10 +175,17 @@ class Attempt:
         rows = history(restored.folder) if restored else History()
         if self.gang.is_first:
             self.tracking = Tracking(self.config, self.here, rows, restored=restored is not None)
-            self.tracking.on_change = lambda degraded, run: self.board.tell(
-                tracking_degraded=degraded, **({"run": run} if run else {})
-            )
+            self.tracking.on_change = self._tracking_changed
         self._on_first(lambda: self._opened(settings_of(self.config, self.here, todo)))
+
+    def _tracking_changed(self, degraded: str | None, run: Run | None) -> None:
+        opened: dict[str, Any] = {"run": run, "resume": self._resume_by_the_run()} if run else {}
+        self.board.tell(tracking_degraded=degraded, **opened)
+
+    def _resume_by_the_run(self) -> Resume | None:
+        """Where the attempt started, with how far the ones before had got; a pod killed at once told nobody else."""
+        resume, reached = self.board.progress.resume, self.tracking.reached if self.tracking else None
+        return resume.model_copy(update={"reached_step": reached}) if resume else None
 
     def _opened(self, settings: dict[str, Any]) -> None:
         if self.tracking is not None:

@@ -77,6 +77,8 @@ class Tracking:
         self.wishes = wishes(config)
         self.history = rows
         self.run: Any = None
+        self.reached: int | None = None
+        """The last step of an earlier attempt that the run had a row of when it was opened."""
         self.degraded: str | None = None
         self.on_change: Callable[[str | None, Run | None], None] = lambda _degraded, _run: None
 
@@ -112,6 +114,8 @@ class Tracking:
             return False
         with self._lock:
             self.run = run
+            reached = run.summary.get(GLOBAL_STEP)
+            self.reached = reached if isinstance(reached, int) else None
             self._sent = run.starting_step
             self._send_missing()
         self._open.set()

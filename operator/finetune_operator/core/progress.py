@@ -81,13 +81,17 @@ def _resume(status: FineTuneJobStatus, word: Progress) -> ResumeStatus | None:
         return status.resume
     step = word.resume.from_step
     passed_over = " ".join(word.resume.passed_over)
-    return ResumeStatus(from_step=step, lost_steps=_lost(status, step, status.attempt), message=passed_over or None)
+    lost = _lost(status, step, status.attempt, word.resume.reached_step)
+    return ResumeStatus(from_step=step, lost_steps=lost, message=passed_over or None)
 
 
-def _lost(status: FineTuneJobStatus, step: int, attempt: int) -> int:
-    """Steps that the attempt before had done beyond this one's start; its own end may be written down already."""
+def _lost(status: FineTuneJobStatus, step: int, attempt: int, reached: int | None = None) -> int:
+    """Steps that the attempt before had done beyond this one's start; its own end may be written down already.
+
+    We ask a trainer only now and then, so one that died without a word may have got further; W&B's rows tell.
+    """
     before = next((a.to_step or 0 for a in status.last_attempts if a.attempt < attempt), 0)
-    return max(0, before - step)
+    return max(0, max(before, reached or 0) - step)
 
 
 def _progress(word: Progress) -> ProgressStatus:

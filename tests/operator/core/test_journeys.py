@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from finetune_operator.api.status import Cause, Phase, Restarts
-from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_trainer.contract.outcome import OutcomeKind, Resume
 
 from tests.operator.core.world import World, job, world
 
@@ -253,6 +253,21 @@ def test_the_steps_of_an_attempt_that_ended_suddenly_are_lost_to_the_next() -> N
     resume = life.status.resume
     assert resume is not None
     assert (life.status.attempt, resume.from_step, resume.lost_steps) == (2, 50, 10)
+
+
+def test_steps_that_only_the_run_knows_of_count_as_lost_until_the_attempt_ends() -> None:
+    life = world().runs(step=40).trains(60, saved=50).vanishes().runs()
+    told = Resume(from_step=50, reached_step=66)
+    lost = [life.trains(step, resume=told).status.resume for step in (51, 70)]
+    lost.append(life.disrupted().status.resume)
+    assert [one and one.lost_steps for one in lost] == [16, 16, 16]
+
+
+def test_a_run_that_lags_behind_what_the_operator_saw_takes_no_lost_step_back() -> None:
+    life = world().runs(step=40).trains(60, saved=50).vanishes().runs()
+    resume = life.trains(51, resume=Resume(from_step=50, reached_step=45)).status.resume
+    assert resume is not None
+    assert resume.lost_steps == 10
 
 
 def test_a_job_that_asked_for_too_much_runs_once_the_operator_has_learned_it() -> None:

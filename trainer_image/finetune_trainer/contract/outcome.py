@@ -71,6 +71,8 @@ class Resume(Model):
     """The step of the restored checkpoint; 0 when the attempt started afresh."""
     artifact: str | None = None
     """The artifact that was restored."""
+    reached_step: int | None = None
+    """The last step that W&B has a row of, from an earlier attempt; none until W&B has been asked."""
     passed_over: tuple[str, ...] = ()
     """Checkpoints that were seen and found bad, each with the reason, newest first."""
 
