@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A real Kubernetes without nodes, with our CRD; shared, so a test keeps to its own `namespace`."""
-    plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
+    with at_work(tmp_path_factory.mktemp("control-plane")) as plane:
+        yield plane
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[ControlPlane]:
+    """A control plane with our CRD, while the block lasts."""
+    plane = ControlPlane(folder)
     try:
         plane.__enter__()
     except BinaryUnavailable as missing:

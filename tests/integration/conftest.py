@@ -18,11 +18,19 @@ from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import real_api
 from finetune_sandbox.wandb_server import API_KEY, Settings, WandbServer
 
+from tests.conftest import at_work
 from tests.integration.lab import ABSENT_IMAGE, Lab
 from tests.trainer.resume_fixtures import forkserver
 from tests.trainer.running import SUPERVISE
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of the house's own: its node and its operator would take the pods and jobs of other tests."""
+    with at_work(tmp_path_factory.mktemp("house-control-plane")) as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")

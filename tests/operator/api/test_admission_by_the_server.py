@@ -78,7 +78,7 @@ def test_explain_finds_a_field_by_its_short_name(api_server: ControlPlane) -> No
 def test_jobs_are_listed_with_the_promised_columns(api_server: ControlPlane) -> None:
     applied(api_server, merged(base(), {"metadata": {"name": "listed"}}))
     head, *_ = api_server.kubectl("-n", NAMESPACE, "get", "ftj").splitlines()
-    assert head.split() == ["NAME", "PHASE", "STEP", "PROGRESS", "CHECKPOINT", "RESTARTS", "RUN", "AGE"]
+    assert head.split() == ["NAME", "PHASE", "REASON", "STEP", "PROGRESS", "CHECKPOINT", "RESTARTS", "AGE"]
 
 
 def test_a_job_applied_twice_does_not_differ(api_server: ControlPlane, tmp_path: Path) -> None:

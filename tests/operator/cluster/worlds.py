@@ -18,7 +18,7 @@ from finetune_sandbox.node_api import NodeApi
 
 ClusterT = TypeVar("ClusterT", bound=NodeApi)
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Alarm:
