@@ -22,6 +22,7 @@ SUITE = "bookworm"
 """The Debian whose Python is the one that the locks are made for."""
 BASE_PACKAGES = ("python3", "python3-venv", "python-is-python3", "ca-certificates")
 BASE = f"localhost/finetune-base:{SUITE}"
+CONTEXT = ("locks", "operator", "trainer_image")
 DOCKERFILES = {"finetune-trainer": "trainer_image/Dockerfile", "finetune-operator": "operator/Dockerfile"}
 PAUSE = "pause"
 CERTIFICATES = "/etc/ssl/certs"
@@ -69,7 +70,8 @@ def built() -> dict[str, Image]:
     _expect_room()
     if not _identity(BASE):
         _make_base()
-    images = {name: _bud(name, ROOT / file, ROOT) for name, file in DOCKERFILES.items()}
+    context = _staged()
+    images = {name: _bud(name, context / file, context) for name, file in DOCKERFILES.items()}
     return images | {PAUSE: _made_pause()}
 
 
@@ -138,6 +140,18 @@ def _make_base() -> None:
     buildah("add", container, str(archive), "/")
     buildah("commit", "--rm", container, BASE)
     archive.unlink()
+
+
+def _staged() -> Path:
+    """What the Dockerfiles copy, with the same times and modes in every checkout, so that layers are found again."""
+    context = folder() / "context"
+    shutil.rmtree(context, ignore_errors=True)
+    for name in CONTEXT:
+        shutil.copytree(ROOT / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (context, *context.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        os.utime(path, (0, 0))
+    return context
 
 
 def _bud(name: str, dockerfile: Path, context: Path) -> Image:
