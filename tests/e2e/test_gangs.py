@@ -17,9 +17,10 @@ def test_a_gang_of_two_pods_with_ddp_that_loses_one_starts_again_together_and_is
     stage.reached(NAME, step=6)
     stage.evict(f"{NAME}-1-1")
     done = stage.completed(NAME)
-    # The gang also stops at its end, when one member has finished before the other; whether anybody sees it is chance.
-    ended = [reason for reason in stage.reasons(NAME) if reason != "Stopping"]
-    assert ended == ["Creating", "Preempted", "Finished"]
+    # At its end one member may finish before the other; whether a pass sees the gang stop then is chance.
+    *story, last = stage.reasons(NAME)
+    assert story in (["Creating", "Stopping", "Preempted"], ["Creating", "Stopping", "Preempted", "Stopping"])
+    assert last == "Finished"
     assert (done.status.attempt, done.status.restarts.preemptions, done.status.restarts.total) == (2, 1, 1)
     assert done.status.last_attempts[1].reason == "EvictionByEvictionAPI"
     assert done.status.resume is not None
