@@ -74,6 +74,11 @@ class Running:
         assert path.exists(), self.log()
         return Outcome.model_validate_json(path.read_text())
 
+    def has_finished(self) -> bool:
+        """Whether it ended with its work done."""
+        path = self.work / "termination-log"
+        return path.exists() and Outcome.model_validate_json(path.read_text()).kind is OutcomeKind.FINISHED
+
     def log(self) -> str:
         """What the pod printed."""
         return (self.work / "log").read_text()[-6000:]
@@ -131,12 +136,17 @@ class Job:
         return running
 
     def disturbed(self, steps: tuple[int, ...], how: str) -> Running:
-        """Take one attempt after the other away, each after a step, then let the last one finish."""
+        """Take one attempt after the other away, each after a step, then let the last one finish.
+
+        A request at the very last step may come too late to be heard; then that attempt is the last one.
+        """
         for step in steps:
             running = self.attempt()
             if running.reach(step):
                 running.stop() if how == "SIGTERM" else running.kill()
                 running.end()
+            if running.has_finished():
+                return running
             self.reported = running.progress or self.reported
         return self.finish()
 
