@@ -25,5 +25,9 @@ class Rule:
 
 
 def refused(at: str, name: str, message: str) -> Rule:
-    """A field that may not be there."""
-    return Rule(at=at, rule=f"!has(self.{name})", message=message, field=f".{name}", reason="FieldValueForbidden")
+    """A field that may not be there.
+
+    The rule sits at the field itself: it costs nothing where the field is absent. From its parent, the API server
+    would build the list of all the parent's fields for each question whether there is one.
+    """
+    return Rule(at=f"{at}.{name}", rule="false", message=message, reason="FieldValueForbidden")

@@ -233,16 +233,14 @@ TRAINING = (
         field=".dataloader_persistent_workers",
     ),
     Rule(
-        at="spec.training",
-        rule="!has(self.max_steps) || self.max_steps != 0",
+        at="spec.training.max_steps",
+        rule="self != 0",
         message="max_steps is at least 1; leave it out to train num_train_epochs.",
-        field=".max_steps",
     ),
     Rule(
-        at="spec.training",
-        rule="!(has(self.train_sampling_strategy) && self.train_sampling_strategy == 'group_by_length')",
+        at="spec.training.train_sampling_strategy",
+        rule="self != 'group_by_length'",
         message=REFUSED["group_by_length"],
-        field=".train_sampling_strategy",
     ),
     Rule(
         at="spec",
