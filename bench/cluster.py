@@ -1,6 +1,6 @@
 """A real API server with kwok nodes and the operator as a process of its own, for one run of the bench."""
 
-import asyncio
+import contextlib
 import itertools
 import os
 import subprocess
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune_operator.cluster.client import path
-from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD, SERVICE, Selection
+from finetune_operator.cluster.port import CONFIG_MAP, JOB, POD, SERVICE, Selection, Unavailable
 from finetune_operator.config import Config
 from finetune_sandbox import processes
 from finetune_sandbox.control_plane import ControlPlane, Options
@@ -37,10 +37,9 @@ class Bench(RealApi):
         """Remove the jobs of a namespace with all that is theirs, and wait until the pods are gone."""
         now = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "propagationPolicy": "Background"}
         for kind in (JOB, BATCH_JOB, POD, SERVICE, CONFIG_MAP):
-            await self._call("DELETE", path(kind, namespace), body=now)
-        while (await self.list(Selection(kind=POD, namespace=namespace))).items:
-            await self._call("DELETE", path(POD, namespace), body=now)
-            await asyncio.sleep(0.5)
+            while (await self.list(Selection(kind=kind, namespace=namespace))).items:
+                with contextlib.suppress(Unavailable):  # Thousands take longer than a request may.
+                    await self._call("DELETE", path(kind, namespace), body=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
