@@ -4,15 +4,25 @@ transformers takes most models' own loss for a sum that was divided by the items
 mean of one pass, so that loss and gradients grow with accumulation and world size. Here the sum is ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
 
 IGNORED = -100
 """The label of a position that is not predicted."""
+
+
+class TaskLoss(Protocol):
+    """What a task minimises: a sum over what it predicts, and the count of that."""
+
+    def items(self, labels: torch.Tensor) -> torch.Tensor:
+        """How many predictions the labels ask for; what the sum of a step is divided by."""
+
+    def total(self, outputs: Mapping[str, Any], labels: torch.Tensor, *, training: bool) -> torch.Tensor:
+        """The sum over all that is predicted, from the model's outputs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +38,9 @@ class CrossEntropy:
         """How many labels are predicted."""
         return self._targets(labels).ne(IGNORED).sum()
 
-    def total(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
+    def total(self, outputs: Mapping[str, Any], labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         """The sum over all that is predicted."""
+        logits = outputs["logits"]
         scores = (logits[..., :-1, :] if self.shifted else logits).float()
         return functional.cross_entropy(
             scores.reshape(-1, scores.shape[-1]),
@@ -51,7 +62,7 @@ class CrossEntropy:
 
 
 def loss(
-    function: CrossEntropy,
+    function: TaskLoss,
     model: Any,
     inputs: dict[str, Any],
     num_items_in_batch: torch.Tensor | int | None,
@@ -63,7 +74,7 @@ def loss(
     """
     labels = inputs["labels"]
     outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-    total = function.total(outputs["logits"], labels, training=model.training)
+    total = function.total(outputs, labels, training=model.training)
     if not model.training or num_items_in_batch is None:
         return total / function.items(labels).clamp(min=1), outputs
     # Gradients and logged losses are averaged over the processes; the divisor counts the items of all of them.
@@ -71,7 +82,7 @@ def loss(
     return total * share / num_items_in_batch, outputs
 
 
-def items(function: CrossEntropy, batches: Iterable[dict[str, Any]], args: Any, accelerator: Any) -> torch.Tensor:
+def items(function: TaskLoss, batches: Iterable[dict[str, Any]], args: Any, accelerator: Any) -> torch.Tensor:
     """The divisor of a step: what is predicted in all its passes, of all processes unless the job says of each."""
     counted = sum((function.items(batch["labels"]) for batch in batches), start=torch.tensor(0)).to(args.device)
     if args.average_tokens_across_devices and args.world_size > 1:
@@ -82,7 +93,7 @@ def items(function: CrossEntropy, batches: Iterable[dict[str, Any]], args: Any, 
 class RightLoss:
     """Mixed into transformers.Trainer, before it: `class Mine(RightLoss, Trainer)`, then set `task_loss`."""
 
-    task_loss: CrossEntropy
+    task_loss: TaskLoss
     loss_is_scaled_for_ga = True
     """Tells the Trainer not to divide by the accumulation steps once more."""
     args: Any

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_trainer.loss import CrossEntropy
+from finetune_trainer.loss import TaskLoss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Prepared:
     """The same of the evaluation split; absent when the job does not evaluate."""
     collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
     """Makes a padded batch; draws nothing."""
-    loss: CrossEntropy
+    loss: TaskLoss
     """For `RightLoss.task_loss`."""
     preprocess_logits_for_metrics: Callable[[Any, Any], Any]
     """A few numbers for each row."""
