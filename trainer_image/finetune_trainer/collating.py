@@ -10,12 +10,14 @@ from finetune_trainer.loss import IGNORED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Padding:
-    """Pads on the right; labels are one for each row, or one for each token where rows have none of their own."""
+    """Pads on the right; labels are one for each row or each token, the tokens themselves where rows have none."""
 
     pad_token_id: int
     """What fills the ends of input_ids."""
     multiple_of: int | None = None
     """Rounds lengths up, for kernels that like it."""
+    labels_tokens: bool = False
+    """Whether a row has one label for each of its tokens, rather than its labels as a whole."""
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of some rows."""
@@ -23,12 +25,14 @@ class Padding:
         if self.multiple_of:
             length = -(-length // self.multiple_of) * self.multiple_of
         batch = {name: self._padded(name, rows, length) for name in rows[0] if name != "labels"}
-        if "labels" in rows[0]:
+        if isinstance(rows[0].get("labels"), list):
+            batch["labels"] = self._padded("labels", rows, length)
+        elif "labels" in rows[0]:
             batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=torch.long)
         else:
             batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
         return batch
 
     def _padded(self, name: str, rows: list[dict[str, Any]], length: int) -> torch.Tensor:
-        filler = self.pad_token_id if name == "input_ids" else 0
+        filler = {"input_ids": self.pad_token_id, "labels": IGNORED}.get(name, 0)
         return torch.tensor([[*row[name], *[filler] * (length - len(row[name]))] for row in rows], dtype=torch.long)

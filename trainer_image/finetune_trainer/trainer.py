@@ -22,6 +22,7 @@ from transformers.trainer_callback import ExportableState
 
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.errors import TrainingFailed
+from finetune_trainer.keyed import Keyed
 from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,8 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if self.control.should_training_stop:
             return  # Nothing is left to train: finished before, or stopped by what had been put off.
+        if isinstance(self.train_dataset, Keyed):
+            self.train_dataset.begin_epoch(kwargs["epoch"])
         super()._run_epoch(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
