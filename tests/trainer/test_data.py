@@ -53,7 +53,7 @@ def test_a_folder_without_said_splits_is_all_train(tmp_path: Path) -> None:
     tiny.csv_file(tmp_path / "one.csv")
     tiny.csv_file(tmp_path / "two.csv")
 
-    assert local_files(f"file://{tmp_path}") == (
+    assert local_files(tmp_path, f"file://{tmp_path}") == (
         "csv",
         {"train": [str(tmp_path / "one.csv"), str(tmp_path / "two.csv")]},
     )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import hub
+from finetune_trainer import hub, sources
 from finetune_trainer.contract.run_config import DatasetSource, RunConfig
-from finetune_trainer.data_files import local_files
-from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.errors import ConfigurationError, TrainerError
 
 EVALUATION_SPLITS = ("validation", "test")
 BATCH = 1000
@@ -102,36 +101,14 @@ def _opened(source: DatasetSource, cache: Path) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
-    scheme, _, rest = source.uri.partition("://")
-    if scheme == "file":
-        kind, files = local_files(source.uri)
-        options: dict[str, Any] = {"data_files": files}
-        if kind == "csv":
-            options |= _as_written(source, tabs=next(iter(files.values()))[0].endswith(".tsv"))
-        return _read(source, lambda: datasets.load_dataset_builder(kind, cache_dir=str(cache), **options))
-    if scheme == "hf":
-        return _read(
-            source,
-            lambda: datasets.load_dataset_builder(
-                rest, name=source.config, revision=source.revision, cache_dir=str(cache)
-            ),
-        )
-    raise ConfigurationError(
-        "Unsupported", f"Data sets are read from hf:// and file:// only, not from {source.uri}. Put the data there."
-    )
-
-
-def _as_written(source: DatasetSource, *, tabs: bool) -> dict[str, Any]:
-    """Read texts of a CSV file as they stand: 007 and NA are words too."""
-    columns = source.columns.text or ("text",)
-    return {"sep": "\t" if tabs else ",", "keep_default_na": False, "converters": dict.fromkeys(columns, str)}
+    return _read(source, lambda: sources.builder(source, cache))
 
 
 def _read(source: DatasetSource, opened: Callable[[], Any]) -> Any:
     try:
         builder = opened()
         builder.download_and_prepare()
-    except ConfigurationError:
+    except TrainerError:
         raise
     except Exception as problem:
         raise _in_words(problem, source) from problem

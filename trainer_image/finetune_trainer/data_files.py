@@ -5,7 +5,17 @@ from pathlib import Path
 
 from finetune_trainer.errors import ConfigurationError
 
-KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "text",
+}
+NO_DATA = frozenset({"dataset_info.json", "dataset_dict.json", "state.json"})
+"""What `Dataset.save_to_disk` writes beside the rows."""
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev", "eval", "evaluation"),
@@ -14,14 +24,13 @@ SPLITS = {
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
-def local_files(uri: str) -> tuple[str, dict[str, list[str]]]:
-    """The kind of the files under a file:// uri, and the files of each split."""
-    root = Path(uri.removeprefix("file://"))
+def local_files(root: Path, uri: str) -> tuple[str, dict[str, list[str]]]:
+    """The kind of the files at or below a path, and the files of each split; messages call it by its uri."""
     if not root.exists():
         raise ConfigurationError(
             "DatasetNotFound", f"Nothing is at {uri} in the trainer's pod. Correct dataset.uri, or mount the volume."
         )
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.suffix in KINDS)
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if _is_data(path))
     kinds = {path.suffix for path in files}
     if len({KINDS.get(kind) for kind in kinds}) != 1 or not kinds <= KINDS.keys() or kinds == {".csv", ".tsv"}:
         raise ConfigurationError(
@@ -33,6 +42,10 @@ def local_files(uri: str) -> tuple[str, dict[str, list[str]]]:
     if root.is_file():
         return KINDS[root.suffix], {"train": [str(root)]}
     return KINDS[files[0].suffix], _by_split(root, files)
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix in KINDS and path.name not in NO_DATA
 
 
 def _said(kinds: set[str]) -> str:

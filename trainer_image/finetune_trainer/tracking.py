@@ -77,6 +77,8 @@ class Tracking:
         self.wishes = wishes(config)
         self.history = rows
         self.run: Any = None
+        self.inputs: tuple[str, ...] = ()
+        """The artifacts that the job is made from."""
         self.reached: int | None = None
         """The last step of an earlier attempt that the run had a row of when it was opened."""
         self.degraded: str | None = None
@@ -118,9 +120,18 @@ class Tracking:
             self.reached = reached if isinstance(reached, int) else None
             self._sent = run.starting_step
             self._send_missing()
+        self._use_inputs(run)
         self._open.set()
         self._recover()
         return True
+
+    def _use_inputs(self, run: Any) -> None:
+        """Tell the run what it is made from; the same again changes nothing."""
+        for name in self.inputs if self.wishes.mode == "online" else ():
+            try:
+                run.use_artifact(name)
+            except (wandb.errors.Error, ValueError, OSError) as problem:
+                log.warning("%s was not noted as an input of the run: %s", name, brief(problem))
 
     def _initialised(self) -> Any:
         """The run, by the rule of which attempt may meet it."""
