@@ -63,6 +63,14 @@ class TokenizerSource(Model):
     """A Jinja chat template, for tokenizers that have none."""
     packing: bool = False
     """Whether several short examples share one sequence (text-generation)."""
+    prefix: str | None = None
+    """What is put before every source text, for example "summarize: " (summarization, translation)."""
+    max_target_length: int | None = Field(default=None, ge=2)
+    """The longest target in tokens; longer ones are cut (summarization, translation). maxLength when absent."""
+    source_language: str | None = None
+    """The language code of source texts, for models of many languages (summarization, translation)."""
+    target_language: str | None = None
+    """The language code of target texts, for models of many languages (summarization, translation)."""
 
 
 class Columns(Model):
@@ -98,8 +106,8 @@ class Columns(Model):
     """The other answer."""
     image: str | None = None
     """The image."""
-    choices: str | None = None
-    """The possible answers."""
+    choices: tuple[str, ...] = ()
+    """The possible answers: one column of lists, or a column for each."""
 
 
 class Splits(Model):
@@ -141,6 +149,10 @@ class DatasetSource(Model):
     """How many examples are used."""
     streaming: bool = False
     """Whether examples are read while training, rather than prepared before."""
+    mask_probability: float | None = Field(default=None, ge=0.01, le=0.99)
+    """The share of words that are taken out (fill-mask); 0.15 when absent."""
+    augment: tuple[Literal["horizontal-flip", "random-crop"], ...] = ()
+    """How images are varied in every epoch while training (image-classification)."""
 
 
 class Peft(Model):
@@ -234,6 +246,15 @@ class PredictionTable(Model):
     """How often."""
 
 
+class Generation(Model):
+    """How texts are generated for the metrics of an evaluation; nothing is drawn."""
+
+    max_new_tokens: int = Field(default=128, ge=1)
+    """The longest generated text in tokens."""
+    num_beams: int = Field(default=1, ge=1)
+    """The beams of a beam search; 1 takes the likeliest word each time."""
+
+
 class Evaluation(Model):
     """What is measured beside the loss."""
 
@@ -245,6 +266,8 @@ class Evaluation(Model):
     """A confusion matrix in W&B."""
     early_stopping: EarlyStopping | None = None
     """Stop when the metric no longer improves."""
+    generation: Generation | None = None
+    """How texts are generated for ROUGE and BLEU (summarization, translation)."""
 
 
 class RegistryLink(Model):
@@ -347,8 +370,8 @@ class JobIdentity(Model):
     """The generation of its spec."""
 
 
-class RunConfig(Model):
-    """run.json: all that the trainer is told about the job. What belongs to an attempt travels in `environment`."""
+class CommonRun(Model):
+    """What run.json says of any job. What belongs to an attempt travels in `environment`."""
 
     schema_version: Literal[1] = 1
     """The version of this format."""
@@ -356,6 +379,23 @@ class RunConfig(Model):
     """The FineTuneJob."""
     run_id: str
     """The W&B run's id, made from the job's uid."""
+    checkpoint: CheckpointPolicy = CheckpointPolicy()
+    """Recovery checkpoints."""
+    wandb: WandbSettings = WandbSettings()
+    """The W&B run."""
+    hub: HubSettings = HubSettings()
+    """The Hub."""
+    compute: RunCompute = RunCompute()
+    """What it runs on."""
+    grace_period_seconds: int = Field(default=60, ge=1)
+    """The seconds between SIGTERM and SIGKILL."""
+    hang_timeout_seconds: int = Field(default=1800, ge=1)
+    """How long no step may take."""
+
+
+class RunConfig(CommonRun):
+    """run.json of a job that the trainer trains."""
+
     task: Task
     """The task."""
     model: ModelSource
@@ -372,19 +412,7 @@ class RunConfig(Model):
     """Parameter-efficient fine-tuning."""
     distributed: Distributed = Distributed()
     """How processes share the work."""
-    checkpoint: CheckpointPolicy = CheckpointPolicy()
-    """Recovery checkpoints."""
     evaluation: Evaluation = Evaluation()
     """What is measured."""
     output: Output = Output()
     """Where the model goes."""
-    wandb: WandbSettings = WandbSettings()
-    """The W&B run."""
-    hub: HubSettings = HubSettings()
-    """The Hub."""
-    compute: RunCompute = RunCompute()
-    """What it runs on."""
-    grace_period_seconds: int = Field(default=60, ge=1)
-    """The seconds between SIGTERM and SIGKILL."""
-    hang_timeout_seconds: int = Field(default=1800, ge=1)
-    """How long no step may take."""
