@@ -40,10 +40,38 @@ COLUMNS = (
     needs("text-generation", ONE_TEXT, "dataset.columns.text with one column"),
     needs("summarization", has("source", "target"), "dataset.columns.source and dataset.columns.target"),
     needs("translation", has("source", "target"), "dataset.columns.source and dataset.columns.target"),
-    needs("multiple-choice", has("choices", "label"), "dataset.columns.choices and dataset.columns.label"),
+    needs(
+        "multiple-choice",
+        f"{has('choices', 'label')} && size(self.dataset.columns.choices) >= 1",
+        "dataset.columns.choices and dataset.columns.label",
+    ),
     needs("image-classification", has("image", "label"), "dataset.columns.image and dataset.columns.label"),
     needs("conversational", has("messages"), "dataset.columns.messages"),
     needs("preference", has("chosen", "rejected"), "dataset.columns.chosen and dataset.columns.rejected"),
+)
+
+
+def only_for(tasks: tuple[str, ...], at: str, *fields: str) -> tuple[Rule, ...]:
+    """Fields of a block that mean something to some tasks alone."""
+    listed = ", ".join(f"'{task}'" for task in tasks)
+    return tuple(
+        Rule(
+            at="spec",
+            rule=f"!has(self.{at}.{field}) || self.task in [{listed}]",
+            message=f"{field} is for {' and '.join(tasks)}; leave it out.",
+            field=f".{at}.{field}",
+        )
+        for field in fields
+    )
+
+
+GENERATING = ("summarization", "translation")
+
+TASK_FIELDS = (
+    *only_for(("fill-mask",), "dataset", "maskProbability"),
+    *only_for(("image-classification",), "dataset", "augment"),
+    *only_for(GENERATING, "tokenizer", "prefix", "maxTargetLength", "sourceLanguage", "targetLanguage"),
+    *only_for(GENERATING, "evaluation", "generation"),
 )
 
 NAME = Rule(
@@ -252,4 +280,4 @@ TRAINING = (
     *(refused("spec.training", name, sentence) for name, sentence in REFUSED.items()),
 )
 
-RULES = (NAME, *COLUMNS, *SOURCES, *TRACKING, *DISTRIBUTION, *TRAINING)
+RULES = (NAME, *COLUMNS, *TASK_FIELDS, *SOURCES, *TRACKING, *DISTRIBUTION, *TRAINING)
