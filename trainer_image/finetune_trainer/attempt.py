@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune_trainer import last_word
+from finetune_trainer import adapters, last_word
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import (
@@ -292,7 +292,7 @@ class Attempt:
         self.board.tell(state=TrainerState.FINISHING)
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
         final = self.here.output_dir / "final"
-        self.trainer.save_model(str(final))
+        adapters.save_final(self.trainer, final, self.config)
         if self.gang.is_first:
             self.trainer.state.save_to_json(str(self.here.output_dir / "trainer_state.json"))
         if self.uploader is not None:

@@ -4,7 +4,7 @@ import fnmatch
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import hub
+from finetune_trainer import adapters, hub
 from finetune_trainer.contract.run_config import ModelSource, RunConfig
 from finetune_trainer.errors import ConfigurationError
 
@@ -97,18 +97,19 @@ def model(config: RunConfig, loader: Any, loaded_tokenizer: Any, **task: Any) ->
     settings.pad_token_id = loaded_tokenizer.pad_token_id
     options: dict[str, Any] = {"attn_implementation": config.model.attn_implementation}
     try:
-        made = loader.from_pretrained(
+        made, info = loader.from_pretrained(
             place,
             config=settings,
             dtype=config.model.dtype,
             trust_remote_code=config.model.trust_remote_code,
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
             **{name: value for name, value in options.items() if value is not None},
         )
     except Exception as problem:
         raise _in_words(problem, config) from problem
     _freeze(made, config.model.freeze)
-    return made
+    return adapters.adapted(config, made, {*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])})
 
 
 def _settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:

@@ -291,6 +291,8 @@ class HubPush(Model):
 class Output(Model):
     """Where the final model goes, beside the W&B artifact."""
 
+    merged: bool = False
+    """Whether an adapter (peft) is merged into its model at the end; otherwise the final model is the adapter alone."""
     registry: RegistryLink | None = None
     """A W&B Registry collection."""
     hub: HubPush | None = None

@@ -1,0 +1,152 @@
+"""Parameter-efficient fine-tuning: the model's weights stay as they are, and small matrices beside them are trained.
+
+What has to be trained in full is found, not asked for: modules whose weights the model's files do not hold, for
+example a classifier's head, get `modules_to_save` of their own.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from finetune_trainer.contract.run_config import Peft, RunConfig
+from finetune_trainer.errors import ConfigurationError
+
+ALL_LINEAR = "all-linear"
+SETTINGS = "adapter_config.json"
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "text-classification": "SEQ_CLS",
+        "token-classification": "TOKEN_CLS",
+        "question-answering": "QUESTION_ANS",
+        "text-generation": "CAUSAL_LM",
+        "conversational": "CAUSAL_LM",
+        "preference": "CAUSAL_LM",
+        "summarization": "SEQ_2_SEQ_LM",
+        "translation": "SEQ_2_SEQ_LM",
+    }
+)
+"""The tasks that peft has a word for."""
+MOST_NAMES = 12
+
+
+def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
+    """The model with the job's adapter, or as it is when the job has none; draws from torch's random state.
+
+    `new` names the parameters that the model's files did not hold.
+    """
+    wanted = config.peft
+    if wanted is None:
+        return made
+    _refuse(config, wanted)
+    import peft
+
+    fresh = {module for name in new if (module := name.rpartition(".")[0])}
+    _refuse_unknown(made, wanted, fresh)
+    settings = peft.LoraConfig(
+        task_type=KINDS.get(config.task),
+        r=wanted.r,
+        lora_alpha=wanted.alpha,
+        lora_dropout=wanted.dropout,
+        use_dora=wanted.method == "dora",
+        target_modules=ALL_LINEAR if _is_all(wanted) else list(wanted.target_modules),
+        modules_to_save=sorted({*wanted.modules_to_save, *fresh}) or None,
+        fan_in_fan_out=_has_transposed(made),
+    )
+    checkpointing = config.training.gradient_checkpointing or config.training.activation_checkpointing
+    if checkpointing:
+        made.enable_input_require_grads()  # Else nothing that is recomputed would need a gradient.
+    try:
+        return peft.get_peft_model(made, settings)
+    except (ValueError, NotImplementedError) as problem:
+        raise ConfigurationError(
+            "AdapterUnsuitable",
+            f"peft cannot be put on {config.model.uri}: {str(problem).splitlines()[0]} Name other modules in "
+            "peft.targetModules.",
+        ) from problem
+
+
+def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
+    """Write the model of finished work: whole, as an adapter, or with the adapter merged in; for every rank to call.
+
+    After merging, the trainer's model is no longer one that can be trained.
+    """
+    if config.peft is None:
+        trainer.save_model(str(folder))
+        return
+    if not config.output.merged:
+        trainer.save_model(str(folder))
+        if trainer.args.should_save:
+            _name_base(folder / SETTINGS, config)
+        return
+    if trainer.args.should_save:
+        whole = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+        whole.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+
+
+def _name_base(path: Path, config: RunConfig) -> None:
+    """Let an adapter name its base as the world does, not by where it lay in the pod."""
+    scheme, _, rest = config.model.uri.partition("://")
+    settings = json.loads(path.read_text())
+    settings["base_model_name_or_path"] = rest if scheme == "hf" else config.model.uri
+    settings["revision"] = config.model.revision
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def _refuse(config: RunConfig, wanted: Peft) -> None:
+    if wanted.method == "qlora":
+        raise ConfigurationError(
+            "Unsupported",
+            "peft.method: qlora is not supported yet. Use lora, with model.dtype: bfloat16 to save memory.",
+        )
+    if config.model.freeze:
+        raise ConfigurationError(
+            "NothingToFreeze",
+            "model.freeze does nothing beside peft, which trains no weight of the model itself. Remove one of the two.",
+        )
+    if ALL_LINEAR in wanted.target_modules and not _is_all(wanted):
+        raise ConfigurationError(
+            "ModuleNotFound", f"peft.targetModules: {ALL_LINEAR} stands alone. Remove it, or the names beside it."
+        )
+
+
+def _is_all(wanted: Peft) -> bool:
+    return wanted.target_modules == (ALL_LINEAR,)
+
+
+def _refuse_unknown(made: Any, wanted: Peft, fresh: set[str]) -> None:
+    """A name that matches nothing is a mistake, even beside one that matches."""
+    modules = dict(made.named_modules())
+    linear = {name for name, module in modules.items() if name not in fresh and _takes_a_matrix(module)}
+    if not _is_all(wanted):
+        _refuse_absent("peft.targetModules", wanted.target_modules, linear, linear)
+    _refuse_absent("peft.modulesToSave", wanted.modules_to_save, modules, {name for name in modules if name})
+
+
+def _refuse_absent(field: str, names: Iterable[str], among: Iterable[str], shown: Iterable[str]) -> None:
+    known = [*among]
+    for name in names:
+        if not any(one == name or one.endswith(f".{name}") for one in known):
+            there = sorted({one.rpartition(".")[2] for one in shown} - {str(n) for n in range(1000)})
+            more = f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
+            raise ConfigurationError(
+                "ModuleNotFound",
+                f"{field}: {name} is no module of the model. It has {', '.join(there[:MOST_NAMES])}{more}. Correct "
+                "the name.",
+            )
+
+
+def _takes_a_matrix(module: Any) -> bool:
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, torch.nn.Linear | torch.nn.Embedding | torch.nn.Conv2d | Conv1D)
+
+
+def _has_transposed(made: Any) -> bool:
+    """Whether linear layers keep their weights the other way round, as GPT-2's do."""
+    from transformers.pytorch_utils import Conv1D
+
+    return any(isinstance(module, Conv1D) for module in made.modules())
