@@ -13,13 +13,14 @@ from typing import Any
 import transformers
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.tasks import prepared
 
 COMPARED = ("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity")
 
 
-class TaskTrainer(RightLoss, transformers.Trainer):
+class TaskTrainer(RightLoss, Writes, transformers.Trainer):
     """The stock Trainer with the loss of the task."""
 
 
@@ -38,7 +39,7 @@ def trainer(config: RunConfig, folder: Path) -> TaskTrainer:
         compute_metrics=ready.compute_metrics,
         preprocess_logits_for_metrics=ready.preprocess_logits_for_metrics,
     )
-    made.task_loss = ready.loss
+    made.task_loss, made.writing = ready.loss, ready.writing
     return made
 
 

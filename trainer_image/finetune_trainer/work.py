@@ -10,6 +10,7 @@ import transformers
 from finetune_trainer import tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.trainer import RecoverableTrainer
@@ -17,8 +18,8 @@ from finetune_trainer.trainer import RecoverableTrainer
 SECRET = ("token", "key", "password")
 
 
-class TaskTrainer(RightLoss, RecoverableTrainer):
-    """The Trainer with the loss of the task."""
+class TaskTrainer(RightLoss, Writes, RecoverableTrainer):
+    """The Trainer with the loss of the task, and texts where it writes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work
         preprocess_logits_for_metrics=None if wanted.loss_only else ready.preprocess_logits_for_metrics,
         callbacks=early_stopping(config),
     )
-    trainer.task_loss = ready.loss
+    trainer.task_loss, trainer.writing = ready.loss, ready.writing
     return Work(trainer=trainer, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_trainer.generating import Writing
 from finetune_trainer.loss import TaskLoss
 
 
@@ -29,3 +30,5 @@ class Prepared:
     """Metrics from these; its `loss` replaces the Trainer's, which weighs unequal batches equally."""
     fingerprint: str
     """The SHA-256 of the tokenized data: equal data, equal fingerprint, on any machine."""
+    writing: Writing | None = None
+    """How the model writes texts in an evaluation; `preprocess_logits_for_metrics` gets them after the logits."""

@@ -1,0 +1,16 @@
+"""Summarization: a long text becomes a short one, measured by ROUGE."""
+
+from pathlib import Path
+from typing import Any
+
+from finetune_trainer.config import Plan
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.tasks import seq2seq
+from finetune_trainer.tasks.prepared import Prepared
+
+METRICS = ("rouge1", "rouge2", "rougeL")
+
+
+def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
+    """An encoder-decoder and pairs of texts."""
+    return seq2seq.prepared(config, plan, args, cache, usual=METRICS)
