@@ -3,10 +3,11 @@
 import logging
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, last_word
+from finetune_trainer import adapters, last_word, outputs, sources
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import (
@@ -24,6 +25,7 @@ from finetune_trainer.gather import Gang, gang
 from finetune_trainer.history import History, history
 from finetune_trainer.manifest import Manifest, mathematics
 from finetune_trainer.models_out import ModelsOut
+from finetune_trainer.outputs import card
 from finetune_trainer.preemption import Agreement, Leftover
 from finetune_trainer.progress import Heartbeat, ProgressBoard
 from finetune_trainer.recovery import Cadence, give_back_best
@@ -44,6 +46,10 @@ TO_END = 5.0
 TOOK_LONGER = (
     "Publishing it took longer than any before. Give the pod a longer terminationGracePeriodSeconds, or use "
     "checkpoint.volume."
+)
+NOT_TAKEN = (
+    "Training is done, but W&B did not take the model and the last rows. The job is tried again and goes on from its "
+    "newest checkpoint."
 )
 FINAL_PATIENCE = 900.0
 """How long the end of finished work waits for W&B."""
@@ -77,6 +83,10 @@ class Attempt:
     tracking: Tracking | None = None
     uploader: Uploader | None = None
     trainer: RecoverableTrainer | None = None
+    versions: sources.Versions = field(default_factory=dict)
+    """Of what the job is made from."""
+    dataset: str = ""
+    """The fingerprint of the data."""
 
     def outcome(self, wanted: Plan, args: Any, started: float) -> Outcome:
         """The attempt, told as it goes."""
@@ -85,11 +95,13 @@ class Attempt:
         store = self._store()
         if self._on_first(lambda: self._has_finished(store)):
             return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
+        self._on_first(lambda: outputs.check(self.config, self.here))
         began = time.monotonic()
         restored = self._restored(store)
         self.board.phase_took("restore", time.monotonic() - began)
         began = time.monotonic()
-        todo = work(self.config, self.here, wanted, args)
+        todo = work(self._settled(restored), self.here, wanted, args)
+        self.dataset = todo.fingerprint
         belonging = self._belonging(todo)
         if restored is not None:
             self._on_first(lambda: refuse_changes(restored, belonging))
@@ -162,6 +174,16 @@ class Attempt:
         self.board.tell(step=step, resume=Resume(from_step=step, artifact=where, passed_over=tuple(passed_over)))
         return found
 
+    def _settled(self, restored: Restored | None) -> RunConfig:
+        """The job with the versions that it began with, and what only rank 0 may fetch on every node."""
+        earlier = sources.kept(restored.folder) if restored else {}
+        self.versions = self._on_first(lambda: sources.versions(self.config, earlier))
+        config = sources.settled(self.config, self.versions)
+        self._on_first(lambda: sources.fetch(config))
+        for place in sources.to_hand_out(config):
+            self.gang.hand_out(place)
+        return config
+
     def _belonging(self, todo: Work) -> Belonging:
         return Belonging(
             job_uid=self.config.job.uid,
@@ -176,7 +198,9 @@ class Attempt:
         if self.gang.is_first:
             self.tracking = Tracking(self.config, self.here, rows, restored=restored is not None)
             self.tracking.on_change = self._tracking_changed
-        self._on_first(lambda: self._opened(settings_of(self.config, self.here, todo)))
+            self.tracking.inputs = sources.used_artifacts(sources.settled(self.config, self.versions))
+        settings = {**settings_of(self.config, self.here, todo), "sources": dict(self.versions)}
+        self._on_first(lambda: self._opened(settings))
 
     def _tracking_changed(self, degraded: str | None, run: Run | None) -> None:
         opened: dict[str, Any] = {"run": run, "resume": self._resume_by_the_run()} if run else {}
@@ -206,7 +230,7 @@ class Attempt:
             stepped=Heartbeat(self.here, self.gang.rank).beat,
             staging=self.here.staging,
             cadence=Cadence(self.config.checkpoint.every_steps),
-            extras=lambda folder: self.tracking.history.write(folder) if self.tracking else None,
+            extras=self._extras,
         )
         trainer.add_callback(ProgressCallback(self.board, trainer, started))
         if self.tracking is not None:
@@ -219,6 +243,12 @@ class Attempt:
         return ModelsOut(self.tracking, self.config)
 
     # While it trains.
+
+    def _extras(self, checkpoint: Path) -> None:
+        """What a later attempt needs beside the Trainer's own state."""
+        sources.keep(self.versions, checkpoint)
+        if self.tracking is not None:
+            self.tracking.history.write(checkpoint)
 
     def _saved(self, saved: Saved, belonging: Belonging) -> None:
         """Hand a checkpoint that all ranks wrote over to the uploader."""
@@ -302,22 +332,44 @@ class Attempt:
         step = self.trainer.state.global_step
         return self._end(OutcomeKind.FINISHED, "Finished", f"Training finished after step {step}.")
 
-    def _publish_final(self, store: Store | None, final: Any) -> None:
+    def _publish_final(self, store: Store | None, final: Path) -> None:
+        """Bring the model to all its places, close the run, and only then remember that the work is done."""
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
-        tracking = self.tracking
-        if tracking is not None and tracking.wishes.mode != "disabled":
-            tracking.wait_until_open(FINAL_PATIENCE)
-            best = self.trainer.args.load_best_model_at_end
-            delivered = self._models_out().publish_final(final, is_best=best, patience=FINAL_PATIENCE)
-            closed = delivered and self.close_tracking(exit_code=0, seconds=FINAL_PATIENCE)
-            if not closed:
-                raise RetryLater(
-                    "WandbUnreachable",
-                    "Training is done, but W&B did not take the model and the last rows. The job is tried again and "
-                    "goes on from its newest checkpoint.",
-                )
+        tracked = self.tracking is not None and self.tracking.wishes.mode != "disabled"
+        models = self._models_out() if tracked else None
+        if self.tracking is not None and models is not None:
+            self.tracking.wait_until_open(FINAL_PATIENCE)
+        card.write(final, self._story())
+        best = self.trainer.args.load_best_model_at_end
+        if models is not None and not models.publish_final(final, is_best=best, patience=FINAL_PATIENCE):
+            raise RetryLater("WandbUnreachable", NOT_TAKEN)
+        outputs.deliver(
+            outputs.Final(
+                folder=final,
+                config=self.config,
+                here=self.here,
+                run=self.tracking.run if self.tracking else None,
+                artifact=models.published if models else None,
+            )
+        )
+        if models is not None and not self.close_tracking(exit_code=0, seconds=FINAL_PATIENCE):
+            raise RetryLater("WandbUnreachable", NOT_TAKEN)
         if store is not None:
             store.mark_finished(self.config.job.uid)
+
+    def _story(self) -> card.Story:
+        assert self.trainer is not None  # noqa: S101 - Our own order of events.
+        state, run = self.trainer.state, self.tracking.run if self.tracking else None
+        is_best = self.trainer.args.load_best_model_at_end and state.best_global_step
+        return card.Story(
+            config=self.config,
+            log=state.log_history,
+            steps=state.best_global_step if is_best else state.global_step,
+            versions=self.versions,
+            dataset=self.dataset,
+            run_url=run.url if run is not None else None,
+            image=self.here.image,
+        )
 
     def close_tracking(self, *, exit_code: int, preempted: bool = False, seconds: float | None = None) -> bool:
         """End the run's part in this attempt; tell whether it arrived."""

@@ -4,54 +4,13 @@ import fnmatch
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, hub
+from finetune_trainer import adapters
 from finetune_trainer.contract.run_config import ModelSource, RunConfig
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.sources import folder
 
-OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.gguf", "onnx/*", "coreml/*", "original/*")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 NO_LIMIT = 1_000_000
 """Tokenizers without a limit say a number beyond this."""
-
-
-def folder(uri: str, revision: str | None, *, what: str) -> Path:
-    """Where a model's files are on this machine, after fetching them if need be; `what` is the field that named it."""
-    scheme, _, rest = uri.partition("://")
-    if scheme == "file":
-        if not Path(rest).is_dir():
-            raise ConfigurationError(
-                "ModelNotFound", f"No folder is at {uri} in the trainer's pod. Correct {what}.uri, or mount the volume."
-            )
-        return Path(rest)
-    if scheme == "hf":
-        return _fetched(rest, revision, uri, what)
-    raise ConfigurationError(
-        "Unsupported", f"Models are read from hf:// and file:// only, not from {uri}. Put the model there."
-    )
-
-
-def _fetched(name: str, revision: str | None, uri: str, what: str) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    try:
-        files = {one.rfilename for one in huggingface_hub.HfApi().model_info(name, revision=revision).siblings or ()}
-        skipped = OTHER_FRAMEWORKS + (PICKLES if any(one.endswith(".safetensors") for one in files) else ())
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, ignore_patterns=list(skipped)))
-    except Exception as problem:
-        if (refusal := hub.refusal(problem, uri)) is not None:
-            raise refusal from problem
-        if isinstance(problem, errors.RevisionNotFoundError):
-            raise ConfigurationError(
-                "ModelNotFound", f"{uri} has no revision {revision}. Correct {what}.revision."
-            ) from problem
-        if isinstance(problem, errors.RepositoryNotFoundError | errors.HFValidationError):
-            raise ConfigurationError(
-                "ModelNotFound",
-                f"{uri} is not on the Hub, or is hidden from this token. Correct {what}.uri, or name a Secret with a "
-                "token that may read it in hub.secretRef.",
-            ) from problem
-        raise
 
 
 def tokenizer(config: RunConfig) -> Any:

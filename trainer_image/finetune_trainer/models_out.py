@@ -19,6 +19,8 @@ class ModelsOut:
     def __init__(self, tracking: Tracking, config: RunConfig) -> None:
         self._tracking = tracking
         self._config = config
+        self.published: Any = None
+        """The committed version of the final model."""
 
     def publish_save(self, output_dir: str, step: int, epoch: float | None) -> None:
         """Publish one of the user's saves, in the background of the SDK."""
@@ -43,6 +45,7 @@ class ModelsOut:
         aliases = ["latest", "final_model", *(["best"] if is_best else [])]
         logged = run.log_artifact(self._artifact(folder, {"final": True}), aliases=aliases)
         logged.wait()
+        self.published = logged
         if run.name and run.name != run.id:
             run.link_artifact(logged, f"model-{safe(run.name)}", aliases=aliases)
 

@@ -20,6 +20,7 @@ class Surroundings:
     min_digest: str | None
     work_dir: Path
     checkpoint_dir: Path | None
+    output_volume: Path | None
     termination_log: Path
     address: str
     port: int
@@ -60,6 +61,7 @@ def surroundings(env: Mapping[str, str] = os.environ) -> Surroundings:
     """Reads the environment once; the names are the contract's."""
     min_step = env.get(environment.MIN_STEP)
     volume = env.get(environment.CHECKPOINT_DIR)
+    output = env.get(environment.OUTPUT_DIR)
     return Surroundings(
         attempt=int(env.get(environment.ATTEMPT) or 1),
         token=env.get(environment.TOKEN, ""),
@@ -69,6 +71,7 @@ def surroundings(env: Mapping[str, str] = os.environ) -> Surroundings:
         min_digest=env.get(environment.MIN_DIGEST) or None,
         work_dir=Path(env.get(environment.WORK_DIR) or environment.DEFAULT_WORK_DIR),
         checkpoint_dir=Path(volume) if volume else None,
+        output_volume=Path(output) if output else None,
         termination_log=Path(env.get(environment.TERMINATION_LOG) or environment.DEFAULT_TERMINATION_LOG),
         address=env.get(environment.POD_IP, ""),
         port=int(env.get(environment.PROGRESS_PORT) or environment.DEFAULT_PROGRESS_PORT),

@@ -71,6 +71,7 @@ def _attempt(job: FineTuneJob, config: Config, attempt: Attempt, node_rank: int)
         contract.MIN_DIGEST: attempt.min_digest,
         contract.RENDEZVOUS: _rendezvous(job, attempt) if job.spec.compute.nodes > 1 else None,
         contract.CHECKPOINT_DIR: contract.DEFAULT_CHECKPOINT_DIR if job.spec.checkpoint.volume else None,
+        contract.OUTPUT_DIR: contract.DEFAULT_OUTPUT_DIR if job.spec.output.volume else None,
     }
     address = {"name": contract.POD_IP, "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     return _plain(values) | {contract.POD_IP: address}

@@ -1,6 +1,9 @@
 """What a trainer's pod mounts: run.json, places to write, durable checkpoints, and the author's harmless volumes."""
 
+from collections.abc import Iterator
+
 from finetune_trainer.contract import environment as contract
+from finetune_trainer.contract.run_config import VolumeReference
 
 from finetune_operator import names
 from finetune_operator.api.v1alpha1 import FineTuneJob
@@ -37,10 +40,16 @@ def _ours(job: FineTuneJob) -> list[Manifest]:
         # The container runtime's 64 MiB are too few for DataLoader workers and NCCL.
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
-    volume = job.spec.checkpoint.volume
-    if volume is None:
-        return always
-    return [*always, {"name": "checkpoints", "persistentVolumeClaim": {"claimName": volume.claim_name}}]
+    claims = ({"name": name, "persistentVolumeClaim": {"claimName": one.claim_name}} for name, one, _ in _claims(job))
+    return [*always, *claims]
+
+
+def _claims(job: FineTuneJob) -> Iterator[tuple[str, VolumeReference, str]]:
+    """The claims that the job names for us: the volume's name, the claim, where it is mounted."""
+    if job.spec.checkpoint.volume is not None:
+        yield "checkpoints", job.spec.checkpoint.volume, contract.DEFAULT_CHECKPOINT_DIR
+    if job.spec.output.volume is not None:
+        yield "model-output", job.spec.output.volume, contract.DEFAULT_OUTPUT_DIR
 
 
 def _our_mounts(job: FineTuneJob) -> list[Manifest]:
@@ -50,11 +59,11 @@ def _our_mounts(job: FineTuneJob) -> list[Manifest]:
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, an emptyDir.
         {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - as above.
     ]
-    volume = job.spec.checkpoint.volume
-    if volume is None:
-        return always
-    folder = volume.sub_path or job.metadata.name
-    return [*always, {"name": "checkpoints", "mountPath": contract.DEFAULT_CHECKPOINT_DIR, "subPath": folder}]
+    claims = (
+        {"name": name, "mountPath": path, "subPath": one.sub_path or job.metadata.name}
+        for name, one, path in _claims(job)
+    )
+    return [*always, *claims]
 
 
 def _theirs(job: FineTuneJob, taken: set[str]) -> list[Manifest]:

@@ -1,0 +1,26 @@
+"""Where the final model goes beside its W&B artifact. A new output is one file and one line in `OUTPUTS`.
+
+Delivering comes before the job is marked as finished, so an attempt that dies in between is followed by one that
+delivers the same model once more.
+"""
+
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.outputs import hub, registry, volume
+from finetune_trainer.outputs.output import Final, Output
+from finetune_trainer.surroundings import Surroundings
+
+OUTPUTS: tuple[Output, ...] = (registry, hub, volume)
+
+
+def check(config: RunConfig, here: Surroundings) -> None:
+    """Refuse, before training, what can be known to fail at the end."""
+    for output in OUTPUTS:
+        if output.is_wanted(config):
+            output.check(config, here)
+
+
+def deliver(final: Final) -> None:
+    """Bring the model to every place that the job names."""
+    for output in OUTPUTS:
+        if output.is_wanted(final.config):
+            output.deliver(final)

@@ -1,0 +1,77 @@
+"""A folder of a volume with the final model, for whoever mounts it next."""
+
+import shutil
+import time
+from pathlib import Path
+
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError, RetryLater
+from finetune_trainer.files import sync_to_disk
+from finetune_trainer.manifest import entries, first_difference
+from finetune_trainer.outputs.output import Final
+from finetune_trainer.recovery import NOT_FOR_A_COPY
+from finetune_trainer.surroundings import Surroundings
+
+MODEL = "model"
+"""The folder in the volume; another job reads it as file://."""
+
+
+def is_wanted(config: RunConfig) -> bool:
+    """Whether the job names a volume."""
+    return config.output.volume is not None
+
+
+def check(config: RunConfig, here: Surroundings) -> None:
+    """Write into the volume before training, rather than find it read-only after."""
+    del config
+    place = _mounted(here)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        probe = place / f".probe-{time.time_ns()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise ConfigurationError(
+            "OutputVolumeNotWritable",
+            f"output.volume cannot be written to: {problem.strerror or problem}. Name a claim that is mounted "
+            "read-write.",
+        ) from problem
+
+
+def deliver(final: Final) -> None:
+    """Copy the model beside, compare, bring it to disk, and give it its name."""
+    place = _mounted(final.here)
+    fresh, old = place / f".incoming-{time.time_ns()}", place / f".old-{time.time_ns()}"
+    target = place / MODEL
+    try:
+        shutil.copytree(final.folder, fresh, ignore=shutil.ignore_patterns(*NOT_FOR_A_COPY))
+        _compare(final.folder, fresh)
+        for path in (*fresh.rglob("*"), fresh):
+            sync_to_disk(path)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+        sync_to_disk(place)
+    except OSError as problem:
+        raise RetryLater(
+            "OutputVolumeFailed",
+            f"The model could not be written to output.volume: {problem.strerror or problem}. Training is done; it is "
+            "tried again. See that the volume has room.",
+        ) from problem
+    finally:
+        for left in (*place.glob(".incoming-*"), *place.glob(".old-*")):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _compare(original: Path, copy: Path) -> None:
+    copied, written = entries(copy), entries(original)
+    if wrong := first_difference({name: written[name] for name in copied}, copied):
+        raise OSError(f"the copy is not whole: {wrong}")
+
+
+def _mounted(here: Surroundings) -> Path:
+    if here.output_volume is None:
+        raise ConfigurationError(
+            "OutputVolumeMissing", "output.volume is not mounted in the trainer's pod. Update the operator."
+        )
+    return here.output_volume
