@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.config import load
 from finetune_trainer.supervisor import Supervisor
 from finetune_trainer.surroundings import surroundings
 
@@ -13,5 +13,5 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     stand_in = Path(sys.argv[1] + ".python")
     os.environ["PYTHON_EXEC"] = str(stand_in)  # torchrun starts its ranks with it.
-    config = RunConfig.model_validate_json(Path(sys.argv[2]).read_text())
+    config = load(Path(sys.argv[2]))
     sys.exit(Supervisor(config, Path(sys.argv[2]), surroundings(), python=(str(stand_in),), owns_process=True).run())

@@ -28,9 +28,13 @@ API_TIMEOUT = 30
 class ArtifactStore:
     """The checkpoints of one run in W&B."""
 
-    def __init__(self, settings: Wishes, run_id: str, tracking: Callable[[], Tracking | None]) -> None:
+    def __init__(
+        self, settings: Wishes, run_id: str, tracking: Callable[[], Tracking | None], kept_by: str | None = None
+    ) -> None:
         self._settings = settings
         self._run_id = run_id
+        self._kept_by = kept_by or run_id
+        """The run that logs the artifact: the job's own, or one beside it when a program has that to itself."""
         self._tracking = tracking
         self._api_at_first_use: Any = None
 
@@ -102,7 +106,7 @@ class ArtifactStore:
         """Whether the run says that this job's work is done."""
         with self._border():
             try:
-                run = self._api().run(f"{self._project()}/{self._run_id}")
+                run = self._api().run(f"{self._project()}/{self._kept_by}")
             except (ValueError, wandb.errors.CommError) as absent:
                 if is_absence(str(absent)):
                     return False

@@ -1,5 +1,7 @@
 """What the job asks for, as the arguments that transformers is given."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +10,15 @@ from typing import Any
 import pydantic
 
 from finetune_trainer import deepspeed
+from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import arguments
 from finetune_trainer.errors import ConfigurationError
 
 DEFAULT_BATCH_SIZE = 8
 """transformers' per_device_train_batch_size."""
+BETTER_WHEN_LOWER = frozenset({"loss", "perplexity", "mse", "mae", "rmse"})
+"""Metrics of which transformers knows only the first to be better when lower."""
 EVAL_ACCUMULATION = 32
 """Batches after which an evaluation's rows leave the device, where the job does not say."""
 
@@ -30,16 +35,26 @@ class Plan:
     """Examples of one optimizer step, over all processes."""
 
 
-def load(path: Path) -> RunConfig:
+def load(path: Path) -> RunConfig | ProgramRun:
     """The job's run.json."""
     try:
-        return RunConfig.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        kind = ProgramRun if brings_a_program(content) else RunConfig
+        return kind.model_validate_json(content)
     except OSError as problem:
         raise ConfigurationError(
             "ConfigUnreadable", f"The run's configuration cannot be read: {problem}. Mount it where {path} is."
         ) from problem
     except pydantic.ValidationError as problem:
         raise ConfigurationError("ConfigInvalid", in_sentences(problem)) from problem
+
+
+def brings_a_program(content: bytes) -> bool:
+    """Whether a run.json is of a job with a program of its own."""
+    with contextlib.suppress(ValueError):
+        said = json.loads(content)
+        return isinstance(said, dict) and "program" in said
+    return False
 
 
 def in_sentences(problem: pydantic.ValidationError) -> str:
@@ -66,6 +81,7 @@ def plan(config: RunConfig, world_size: int) -> Plan:
     loss_only = bool(wanted.pop("prediction_loss_only", False))
     settings: dict[str, Any] = {"disable_tqdm": True, "eval_accumulation_steps": EVAL_ACCUMULATION, **wanted}
     settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
+    settings |= _best(config, wanted)
     if config.distributed.deepspeed is not None:
         settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed), "optim": _optimizer(wanted)}
     elif world_size > 1:
@@ -94,6 +110,15 @@ def _accumulation(config: RunConfig, wanted: Mapping[str, Any], batch: int, worl
     return steps
 
 
+def _best(config: RunConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a better model: the loss where early stopping has no other, and which metrics are better when low."""
+    metric = wanted.get("metric_for_best_model")
+    if metric is None:
+        return {"metric_for_best_model": "loss"} if config.evaluation.early_stopping is not None else {}
+    lower = str(metric).rpartition("/")[2].removeprefix("eval_") in BETTER_WHEN_LOWER
+    return {"greater_is_better": False} if lower and wanted.get("greater_is_better") is None else {}
+
+
 def _optimizer(wanted: Mapping[str, Any]) -> str:
     # Fused AdamW would be compiled on the spot under DeepSpeed; the plain one gives the same numbers.
     chosen = str(wanted.get("optim", "adamw_torch"))
@@ -103,7 +128,6 @@ def _optimizer(wanted: Mapping[str, Any]) -> str:
 def refuse_unbuilt(config: RunConfig) -> None:
     """Refuse what the contract can say and the trainer cannot do yet."""
     unbuilt = {
-        "peft": config.peft is not None,
         "distributed.fsdp": config.distributed.fsdp is not None,
         "dataset.streaming": config.dataset.streaming,
         "tokenizer.packing": config.tokenizer.packing,

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune_trainer.contract.environment import RENDEZVOUS_PORT
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.program import ProgramRun
+from finetune_trainer.contract.run_config import CommonRun
 from finetune_trainer.surroundings import Surroundings
 
 RANK_MODULE = "finetune_trainer.rank"
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 
 
-def rank_command(config: RunConfig, config_path: Path, here: Surroundings, python: Sequence[str]) -> list[str]:
+def rank_command(config: CommonRun, config_path: Path, here: Surroundings, python: Sequence[str]) -> list[str]:
     """The command of a node's ranks, for a Python interpreter."""
     compute = config.compute
-    if compute.nodes * compute.processes_per_node == 1:
+    if isinstance(config, ProgramRun) or compute.nodes * compute.processes_per_node == 1:
         return [*python, "-m", RANK_MODULE, str(config_path)]
     host, port = meeting_point(here)
     return [
@@ -26,6 +27,11 @@ def rank_command(config: RunConfig, config_path: Path, here: Surroundings, pytho
         *("--max-restarts", "0", "--shutdown-timeout", str(config.grace_period_seconds)),
         *("-m", RANK_MODULE, str(config_path)),
     ]
+
+
+def ranks_of_a_node(config: CommonRun) -> int:
+    """How many ranks leave a word: one for a program, whatever processes that starts."""
+    return 1 if isinstance(config, ProgramRun) else config.compute.processes_per_node
 
 
 def meeting_point(here: Surroundings) -> tuple[str, int]:
@@ -44,7 +50,7 @@ def free_port() -> int:
         return port
 
 
-def rank_environment(config: RunConfig, here: Surroundings, env: Mapping[str, str]) -> dict[str, str]:
+def rank_environment(config: CommonRun, here: Surroundings, env: Mapping[str, str]) -> dict[str, str]:
     """The variables that make a rank's arithmetic repeatable and keep its files in the work directory."""
     work = here.work_dir
     threads = str(config.compute.threads_per_process)
@@ -78,6 +84,6 @@ def without_wandb(env: Mapping[str, str]) -> dict[str, str]:
     return {"WANDB_MODE": "disabled"} if disabled else {}
 
 
-def hub(config: RunConfig) -> dict[str, str]:
+def hub(config: CommonRun) -> dict[str, str]:
     """The address of the Hub's mirror."""
     return {} if config.hub.endpoint is None else {"HF_ENDPOINT": config.hub.endpoint}

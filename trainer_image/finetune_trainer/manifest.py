@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -70,8 +71,12 @@ def mathematics(config: RunConfig) -> str:
         for name, value in config.training.model_dump(mode="json", exclude_unset=True).items()
         if name not in FREE_TO_CHANGE
     }
-    text = json.dumps({**named, "training": training}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of({**named, "training": training})
+
+
+def digest_of(value: Mapping[str, Any]) -> str:
+    """The hash of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def hashed(path: Path) -> FileEntry:

@@ -12,6 +12,7 @@ from pathlib import Path
 from finetune_trainer import last_word
 from finetune_trainer.config import load
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
+from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.files import write_whole
 from finetune_trainer.leash import end_with_parent
@@ -47,6 +48,10 @@ def ended(path: Path, here: Surroundings, flag: StopFlag, started: float) -> Out
     """Train, and put whatever happens into words."""
     try:
         config = load(path)
+        if isinstance(config, ProgramRun):
+            from finetune_trainer import programs
+
+            return programs.attempted(config, here, flag)
         from finetune_trainer.attempt import attempted
 
         return attempted(config, here, flag, started)

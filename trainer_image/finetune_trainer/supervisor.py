@@ -20,10 +20,10 @@ from pathlib import Path
 
 from finetune_trainer import last_word
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind, Progress
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.run_config import CommonRun
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.files import write_whole
-from finetune_trainer.launch import rank_command, rank_environment
+from finetune_trainer.launch import rank_command, rank_environment, ranks_of_a_node
 from finetune_trainer.leash import adopt_orphans, end_with_parent
 from finetune_trainer.progress import last_beats, last_progress, progress_server
 from finetune_trainer.surroundings import Surroundings
@@ -39,7 +39,7 @@ DUMP_SECONDS = 2.0
 class Supervisor:
     """One attempt on one node."""
 
-    config: RunConfig
+    config: CommonRun
     config_path: Path
     here: Surroundings
     python: tuple[str, ...] = (sys.executable,)
@@ -162,7 +162,7 @@ class Supervisor:
         if self._hung is not None:
             return last_word.outcome(OutcomeKind.HUNG, "Hung", self._hung, self.here)
         words = last_word.left_behind(self.here)
-        expected = self.config.compute.processes_per_node
+        expected = ranks_of_a_node(self.config)
         finished = len(words) == expected and all(word.kind is OutcomeKind.FINISHED for word in words)
         causes = [word for word in words if word.kind is not OutcomeKind.FINISHED]
         if finished:

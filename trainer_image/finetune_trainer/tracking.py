@@ -16,7 +16,7 @@ from typing import Any
 import wandb
 
 from finetune_trainer.contract.outcome import Run
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.run_config import CommonRun
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.history import GLOBAL_STEP, History, Row
 from finetune_trainer.redaction import redacted
@@ -42,7 +42,7 @@ class Wishes:
     base_url: str
 
 
-def wishes(config: RunConfig, env: Mapping[str, str] = os.environ) -> Wishes:
+def wishes(config: CommonRun, env: Mapping[str, str] = os.environ) -> Wishes:
     """What the spec says, else the WANDB_ variable, else what W&B's documentation says."""
     spec = config.wandb
     mode = spec.mode.value if spec.mode is not None else env.get("WANDB_MODE") or "online"
@@ -66,7 +66,7 @@ def word(value: str | None, default: str) -> str:
 class Tracking:
     """One attempt's part of the run."""
 
-    def __init__(self, config: RunConfig, here: Surroundings, rows: History, *, restored: bool) -> None:
+    def __init__(self, config: CommonRun, here: Surroundings, rows: History, *, restored: bool) -> None:
         self._config = config
         self._here = here
         self._restored = restored
