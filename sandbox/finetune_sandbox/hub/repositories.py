@@ -17,6 +17,8 @@ KINDS = ("models", "datasets")
 class Snapshot:
     """One repository at one commit."""
 
+    kind: str
+    """`models` or `datasets`."""
     id: str
     folder: Path
     commit: str
@@ -39,17 +41,17 @@ class Repositories:
         """The repository at a branch or commit."""
         branches = sorted(each for each in (self.root / kind / name).iterdir() if each.is_dir())
         for each in branches:
-            found = self._snapshot(name, each)
+            found = self._snapshot(kind, name, each)
             if revision in {each.name, found.commit}:
                 return found
         return None
 
-    def _snapshot(self, name: str, folder: Path) -> Snapshot:
+    def _snapshot(self, kind: str, name: str, folder: Path) -> Snapshot:
         paths = sorted(each for each in folder.rglob("*") if each.is_file())
         files = {each.relative_to(folder).as_posix(): self._hash(each) for each in paths}
         told = "".join(f"{path}\0{digest}\n" for path, digest in files.items())
         commit = hashlib.sha1(told.encode(), usedforsecurity=False).hexdigest()
-        return Snapshot(id=name, folder=folder, commit=commit, files=files)
+        return Snapshot(kind=kind, id=name, folder=folder, commit=commit, files=files)
 
     def _hash(self, path: Path) -> str:
         state = path.stat()

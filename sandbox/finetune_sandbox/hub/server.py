@@ -1,4 +1,4 @@
-"""The Hub's HTTP surface for reading: repository facts, trees and files."""
+"""The Hub's HTTP surface for reading: repository facts, trees and files; who may see and write what."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from finetune_sandbox.hub import writing
 from finetune_sandbox.hub.repositories import Repositories, Snapshot
 
 DATE = "2026-01-01T00:00:00.000Z"
@@ -22,6 +23,8 @@ class Access:
     """Not to be seen without the token."""
     gated: Mapping[str, str] = field(default_factory=dict)
     """To be seen by all, files only with the token."""
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Who must show which token to write below a name; elsewhere every token may."""
 
 
 class Surface:
@@ -41,6 +44,10 @@ class Surface:
             app.router.add_get(f"{root}/tree/{{revision}}", self._of(kind, _tree))
             app.router.add_get(f"{root}/tree/{{revision}}/{{path:.*}}", self._of(kind, _tree))
             app.router.add_post(f"{root}/paths-info/{{revision}}", self._of(kind, _paths))
+            app.router.add_post(f"{root}/preupload/{{revision}}", self._of(kind, self._modes))
+            app.router.add_post(f"{root}/commit/{{revision}}", self._of(kind, self._commit))
+        app.router.add_post("/api/repos/create", self._create)
+        app.router.add_post("/api/validate-yaml", writing.check_card)
         app.router.add_get("/api/whoami-v2", self._whoami)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/datasets" + FILES, self._of("datasets", self._file))
@@ -55,7 +62,7 @@ class Surface:
 
     def _snapshot(self, kind: str, request: web.Request) -> Snapshot:
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
-        token = self._access.private.get(name)
+        token = self._access.private.get(name) or self._owners_own(kind, name)
         if not self._repositories.has(kind, name) or (token is not None and _token(request) != token):
             raise _absent(401, "RepoNotFound", "Repository not found.")
         found = self._repositories.snapshot(kind, name, request.match_info.get("revision", "main"))
@@ -73,6 +80,29 @@ class Surface:
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{repository.files[path]}"'}
         return web.FileResponse(repository.folder / path, headers=headers)
 
+    def _owners_own(self, kind: str, name: str) -> str | None:
+        path = self._repositories.root / kind / name / writing.PRIVATE
+        return path.read_text() if path.exists() else None
+
+    async def _create(self, request: web.Request) -> web.StreamResponse:
+        self._may_write((await request.json()).get("organization") or "sandbox", request)
+        return await writing.create(self._repositories, request, _token(request))
+
+    async def _modes(self, repository: Snapshot, request: web.Request) -> web.StreamResponse:
+        self._may_write(repository.id.partition("/")[0], request)
+        return await writing.modes(repository, request)
+
+    async def _commit(self, repository: Snapshot, request: web.Request) -> web.StreamResponse:
+        self._may_write(repository.id.partition("/")[0], request)
+        return await writing.commit(repository, self._repositories, request)
+
+    def _may_write(self, owner: str, request: web.Request) -> None:
+        token = _token(request)
+        if not token:
+            raise _absent(401, "Unauthorized", "Invalid username or password.")
+        if self._access.owners.get(owner, token) != token:
+            raise _absent(403, "Forbidden", f"You don't have the rights to write under the namespace {owner}.")
+
     async def _whoami(self, request: web.Request) -> web.StreamResponse:
         if not _token(request):
             raise _absent(401, "Unauthorized", "Invalid username or password.")
@@ -89,7 +119,7 @@ async def _facts(repository: Snapshot, request: web.Request) -> web.StreamRespon
         "author": repository.id.split("/", maxsplit=1)[0],
         "lastModified": DATE,
         "createdAt": DATE,
-        "private": False,
+        "private": (repository.folder.parent / writing.PRIVATE).exists(),
         "gated": False,
         "disabled": False,
         "tags": [],

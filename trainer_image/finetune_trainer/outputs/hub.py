@@ -29,6 +29,7 @@ def check(config: RunConfig, here: Surroundings) -> None:
     api = _api(config)
     try:
         api.create_repo(wanted.repo, private=wanted.private, exist_ok=True)
+        _refuse_readers(api, wanted)
         is_private = api.model_info(wanted.repo).private
     except Exception as problem:
         raise _in_words(problem, wanted) from problem
@@ -52,6 +53,14 @@ def deliver(final: Final) -> None:
         )
     except Exception as problem:
         raise _in_words(problem, wanted) from problem
+
+
+def _refuse_readers(api: Any, wanted: HubPush) -> None:
+    """Ask how a small file would be sent: nothing is, but whoever may only read is refused."""
+    import huggingface_hub
+
+    card = huggingface_hub.CommitOperationAdd(path_in_repo="README.md", path_or_fileobj=b"-")
+    api.preupload_lfs_files(wanted.repo, additions=[card])
 
 
 def _wanted(config: RunConfig) -> HubPush:
