@@ -17,8 +17,8 @@ from finetune_sandbox.wandb_server.store import Row, Store, attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """One run."""
+class RunHead:
+    """What is said of one run, without what it has streamed."""
 
     id: str
     entity: str
@@ -33,6 +33,15 @@ class RunRecord:
     config: Mapping[str, Any]
     """Without W&B's own part, each value as the client gave it."""
     summary: Mapping[str, Any]
+    created: float
+    """In seconds since 1970, as the next."""
+    heartbeat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord(RunHead):
+    """One run."""
+
     history: tuple[Mapping[str, Any], ...]
     """The rows in the order of the stream."""
     console: tuple[str, ...]
@@ -47,6 +56,8 @@ class RunRecord:
 class ArtifactRecord:
     """One version of a collection; a pending one has no number."""
 
+    entity: str
+    project: str
     collection: str
     version: int | None
     type: str
@@ -56,6 +67,7 @@ class ArtifactRecord:
     """Sorted: clients send them in any order."""
     metadata: Mapping[str, Any]
     ttl: int | None
+    created: float
     run: str | None
     files: Mapping[str, Path]
     """Its files by path, and where their bytes are."""
@@ -68,14 +80,15 @@ class Records:
         self._folder = folder
         self._timeout = heartbeat_timeout
 
+    def heads(self, project: str | None = None) -> tuple[RunHead, ...]:
+        """What is said of every run, oldest first; cheap however long they are."""
+        with closing(Store(self._folder)) as store:
+            return tuple(RunHead(**self._head(store, each)) for each in _runs(store, project))
+
     def runs(self, project: str | None = None) -> tuple[RunRecord, ...]:
         """Every run, oldest first."""
         with closing(Store(self._folder)) as store:
-            rows = store.rows(
-                "SELECT runs.*, entity, projects.name AS project_name FROM runs JOIN projects ON project = projects.id"
-                " ORDER BY runs.id"
-            )
-            return tuple(self._run(store, each) for each in rows if project in {None, each["project_name"]})
+            return tuple(self._run(store, each) for each in _runs(store, project))
 
     def run(self, name: str, project: str | None = None) -> RunRecord:
         """The run of that id; KeyError when there is none or more than one."""
@@ -106,21 +119,28 @@ class Records:
         with closing(Store(self._folder)) as store:
             return tuple(each["name"] for each in store.rows("SELECT name FROM collections ORDER BY id"))
 
-    def _run(self, store: Store, row: Row) -> RunRecord:
+    def _head(self, store: Store, row: Row) -> dict[str, Any]:
         said = attributes(row)
+        return {
+            "id": row["name"],
+            "entity": row["entity"],
+            "project": row["project_name"],
+            "state": Runs(store, base="", now=time.time(), heartbeat_timeout=self._timeout).state(row),
+            "exit_code": said.get("exit_code"),
+            "display_name": said["displayName"],
+            "group": said.get("groupName"),
+            "job_type": said.get("jobType"),
+            "notes": said.get("notes"),
+            "tags": tuple(said["tags"]),
+            "config": {key: each["value"] for key, each in said["config"].items() if key != "_wandb"},
+            "summary": said["summary"],
+            "created": row["created"],
+            "heartbeat": row["heartbeat"],
+        }
+
+    def _run(self, store: Store, row: Row) -> RunRecord:
         return RunRecord(
-            id=row["name"],
-            entity=row["entity"],
-            project=row["project_name"],
-            state=Runs(store, base="", now=time.time(), heartbeat_timeout=self._timeout).state(row),
-            exit_code=said.get("exit_code"),
-            display_name=said["displayName"],
-            group=said.get("groupName"),
-            job_type=said.get("jobType"),
-            notes=said.get("notes"),
-            tags=tuple(said["tags"]),
-            config={key: each["value"] for key, each in said["config"].items() if key != "_wandb"},
-            summary=said["summary"],
+            **self._head(store, row),
             history=tuple(json.loads(each) for each in history.lines(store, row["id"], history.HISTORY)),
             console=tuple(history.lines(store, row["id"], history.CONSOLE)),
             files=_files(store, "SELECT name, blob FROM run_files WHERE run = ?", row["id"]),
@@ -129,13 +149,27 @@ class Records:
         )
 
 
+def _runs(store: Store, project: str | None) -> list[Row]:
+    rows = store.rows(
+        "SELECT runs.*, entity, projects.name AS project_name FROM runs JOIN projects ON project = projects.id"
+        " ORDER BY runs.id"
+    )
+    return [each for each in rows if project in {None, each["project_name"]}]
+
+
 def _artifact(store: Store, row: Row) -> ArtifactRecord:
     told = attributes(row)
     aliases = store.rows(
         "SELECT alias FROM aliases WHERE artifact = ? AND collection = ? ORDER BY alias", row["id"], row["home"]
     )
     run = store.row("SELECT name FROM runs WHERE id = ?", row["run"])
+    home = store.row(
+        "SELECT entity, projects.name FROM projects JOIN collections ON project = projects.id WHERE collections.id = ?",
+        row["home"],
+    )
     return ArtifactRecord(
+        entity=home["entity"] if home else "",
+        project=home["name"] if home else "",
         collection=row["collection_name"],
         version=row["version"],
         type=row["type"],
@@ -144,6 +178,7 @@ def _artifact(store: Store, row: Row) -> ArtifactRecord:
         aliases=tuple(each["alias"] for each in aliases),
         metadata=json.loads(told["metadata"] or "{}"),
         ttl=told["ttl"],
+        created=row["created"],
         run=run["name"] if run else None,
         files=_files(store, "SELECT name, blob FROM artifact_files WHERE artifact = ?", row["id"]),
     )

@@ -1,4 +1,4 @@
-"""The HTTP surface: GraphQL, the file stream, storage, and an admin door for tests."""
+"""The HTTP surface: GraphQL, the file stream, storage, pages to look at, and an admin door for tests."""
 
 import base64
 import binascii
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from finetune_sandbox.wandb_server import files, graphql, history
 from finetune_sandbox.wandb_server.faults import Effect, Fault, Faults, Struck, reset
 from finetune_sandbox.wandb_server.graphql import Json, Refused
+from finetune_sandbox.wandb_server.pages import Pages
 from finetune_sandbox.wandb_server.resolvers import Request
 from finetune_sandbox.wandb_server.runs import Runs
 from finetune_sandbox.wandb_server.store import Store
@@ -60,6 +61,7 @@ class Surface:
         app.router.add_post("/admin/faults", self._add_fault)
         app.router.add_delete("/admin/faults", self._clear_faults)
         app.router.add_get("/admin/requests", self._requests)
+        Pages(self._folder, heartbeat_timeout=self._settings.heartbeat_timeout).add_to(app.router)
         return app
 
     async def _opened(self, _: web.Application) -> AsyncIterator[None]:
