@@ -49,11 +49,12 @@ def _give_padding(loaded: Any, wanted: str | None) -> None:
         )
 
 
-def model(config: RunConfig, loader: Any, loaded_tokenizer: Any, **task: Any) -> Any:
+def model(config: RunConfig, loader: Any, loaded_tokenizer: Any | None, **task: Any) -> Any:
     """The job's model by one of transformers' Auto classes; `task` are what the task sets of its configuration."""
     place = folder(config.model.uri, config.model.revision, what="model")
     settings = _settings(place, config.model, task)
-    settings.pad_token_id = loaded_tokenizer.pad_token_id
+    if loaded_tokenizer is not None:
+        settings.pad_token_id = loaded_tokenizer.pad_token_id
     options: dict[str, Any] = {"attn_implementation": config.model.attn_implementation}
     try:
         made, info = loader.from_pretrained(
