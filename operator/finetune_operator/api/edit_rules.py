@@ -17,6 +17,7 @@ BLOCKS = (
     "task",
     "model",
     "dataset",
+    "program",
     "tokenizer",
     "globalBatchSize",
     "peft",

@@ -10,7 +10,7 @@ def needs(task: str, rule: str, columns: str) -> Rule:
     """A task and the columns without which it cannot be learned."""
     return Rule(
         at="spec",
-        rule=f"self.task != '{task}' || ({rule})",
+        rule=f"!has(self.task) || !has(self.dataset) || self.task != '{task}' || ({rule})",
         message=f"The task {task} needs {columns}.",
         field=".dataset.columns",
     )
@@ -57,7 +57,7 @@ def only_for(tasks: tuple[str, ...], at: str, *fields: str) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             at="spec",
-            rule=f"!has(self.{at}.{field}) || self.task in [{listed}]",
+            rule=f"!has(self.task) || !has(self.{at}) || !has(self.{at}.{field}) || self.task in [{listed}]",
             message=f"{field} is for {' and '.join(tasks)}; leave it out.",
             field=f".{at}.{field}",
         )

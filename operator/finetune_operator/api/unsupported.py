@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from finetune_operator.api.admission import Violation
+from finetune_operator.api.program_rules import idle
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
@@ -32,12 +33,12 @@ TABLE = (
     Feature(
         field="spec.task",
         message="Only text-classification and text-generation are built; choose one of them.",
-        is_asked_for=lambda spec: spec.task not in BUILT_TASKS,
+        is_asked_for=lambda spec: spec.task is not None and spec.task not in BUILT_TASKS,
     ),
     Feature(
         field="spec.model.uri",
         message="Models are read from hf:// and file:// only; put the model on the Hub or on a volume.",
-        is_asked_for=lambda spec: is_elsewhere(spec.model.uri),
+        is_asked_for=lambda spec: spec.model is not None and is_elsewhere(spec.model.uri),
     ),
     Feature(
         field="spec.tokenizer.uri",
@@ -47,22 +48,22 @@ TABLE = (
     Feature(
         field="spec.dataset.uri",
         message="Data sets are read from hf:// and file:// only; put the data on the Hub or on a volume.",
-        is_asked_for=lambda spec: is_elsewhere(spec.dataset.uri),
+        is_asked_for=lambda spec: spec.dataset is not None and is_elsewhere(spec.dataset.uri),
     ),
     Feature(
         field="spec.dataset.streaming",
         message="Streaming is not built; leave it out, and limit the data with dataset.maxSamples.",
-        is_asked_for=lambda spec: spec.dataset.streaming,
+        is_asked_for=lambda spec: spec.dataset is not None and spec.dataset.streaming,
     ),
     Feature(
         field="spec.dataset.splits.test",
         message="A prediction at the end is not built; leave it out and use dataset.splits.evaluation.",
-        is_asked_for=lambda spec: spec.dataset.splits.test is not None,
+        is_asked_for=lambda spec: spec.dataset is not None and spec.dataset.splits.test is not None,
     ),
     Feature(
         field="spec.model.trustRemoteCode",
         message="Code from model repositories is not run; use a model that transformers knows.",
-        is_asked_for=lambda spec: spec.model.trust_remote_code,
+        is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
     ),
     Feature(
         field="spec.tokenizer.packing",
@@ -117,11 +118,6 @@ TABLE = (
         is_asked_for=lambda spec: spec.evaluation.confusion_matrix,
     ),
     Feature(
-        field="spec.evaluation.earlyStopping",
-        message="Early stopping is not built; leave it out and set training.load_best_model_at_end.",
-        is_asked_for=lambda spec: spec.evaluation.early_stopping is not None,
-    ),
-    Feature(
         field="spec.output.registry",
         message="Links to a registry are not built; link the artifact by hand.",
         is_asked_for=lambda spec: spec.output.registry is not None,
@@ -151,5 +147,6 @@ TABLE = (
 
 
 def unsupported(spec: FineTuneJobSpec) -> tuple[Violation, ...]:
-    """What a job asks for that is not built, in the table's order; empty when the job can run."""
-    return tuple(Violation(field=f.field, message=f.message) for f in TABLE if f.is_asked_for(spec))
+    """What a job asks for that nothing would do, in the table's order; empty when the job can run."""
+    unbuilt = (Violation(field=f.field, message=f.message) for f in TABLE if f.is_asked_for(spec))
+    return (*unbuilt, *idle(spec))

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from finetune_trainer.contract import run_config
 from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.program import Program
 from finetune_trainer.contract.training_arguments import TrainingArguments
 from pydantic import ConfigDict, Field
 
@@ -129,12 +130,14 @@ class PodTemplate(Model):
 class FineTuneJobSpec(Model):
     """What to train, with what, and how to go on when the cluster takes it away."""
 
-    task: run_config.Task
-    """The task, by the Hub's pipeline name."""
-    model: run_config.ModelSource
-    """The model to start from."""
-    dataset: run_config.DatasetSource
-    """The data."""
+    task: run_config.Task | None = None
+    """The task, by the Hub's pipeline name; needed unless the job brings a program."""
+    model: run_config.ModelSource | None = None
+    """The model to start from; needed unless the job brings a program."""
+    dataset: run_config.DatasetSource | None = None
+    """The data; needed unless the job brings a program."""
+    program: Program | None = None
+    """The author's own program, in the place of task, model and dataset."""
     tokenizer: run_config.TokenizerSource = run_config.TokenizerSource()
     """The tokenizer, where it differs from the model's own, and how text is cut."""
     training: TrainingArguments = TrainingArguments()

@@ -1,10 +1,11 @@
 """run.json in a ConfigMap: what to train, one immutable object per generation of the spec."""
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from finetune_trainer.contract import environment as contract
 from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import HubSettings, JobIdentity, RunCompute, RunConfig, WandbSettings
 
 from finetune_operator import names
@@ -43,24 +44,26 @@ def config_map(job: FineTuneJob, config: Config) -> Manifest:
     }
 
 
-def run_config(job: FineTuneJob, config: Config) -> RunConfig:
+def run_config(job: FineTuneJob, config: Config) -> RunConfig | ProgramRun:
     """What the trainer is told; nothing of it says where a secret is."""
     spec = job.spec
+    common: dict[str, Any] = {
+        "schema_version": 1,
+        "job": _identity(job),
+        "run_id": names.run_id(job.metadata.uid),
+        "wandb": _wandb(job, config),
+        "hub": _hub(spec, config),
+        "compute": _compute(spec.compute),
+        "grace_period_seconds": spec.pod_template.termination_grace_period_seconds,
+        "hang_timeout_seconds": spec.restart.hang_timeout_seconds,
+    }
     passed_on = {field: getattr(spec, field) for field in _PASSED_ON if field in spec.model_fields_set}
-    return RunConfig(
-        schema_version=1,
-        job=_identity(job),
-        run_id=names.run_id(job.metadata.uid),
-        wandb=_wandb(job, config),
-        hub=_hub(spec, config),
-        compute=_compute(spec.compute),
-        grace_period_seconds=spec.pod_template.termination_grace_period_seconds,
-        hang_timeout_seconds=spec.restart.hang_timeout_seconds,
-        **passed_on,
-    )
+    if spec.program is not None:
+        return ProgramRun(program=spec.program, checkpoint=spec.checkpoint, **common)
+    return RunConfig(**common, **passed_on)
 
 
-def _text(value: RunConfig) -> str:
+def _text(value: RunConfig | ProgramRun) -> str:
     """JSON that says what the author said: no defaults spelled out, keys in one order."""
     return json.dumps(value.model_dump(mode="json", exclude_unset=True), indent=2, sort_keys=True) + "\n"
 

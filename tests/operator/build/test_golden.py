@@ -16,6 +16,7 @@ from finetune_operator.build.config_map import config_map
 from finetune_operator.build.pods import pods
 from finetune_operator.build.service import service
 from finetune_operator.config import Config
+from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import RunConfig
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -78,6 +79,12 @@ EVERYTHING: dict[str, Any] = {
         "terminationGracePeriodSeconds": 300,
     },
 }
+PROGRAM: dict[str, Any] = {
+    **dict.fromkeys(("task", "model", "dataset")),
+    "training": {},
+    "image": "registry.example/mine:2",
+    "program": {"command": ["python", "/program/train.py"], "args": ["--output_dir=$(FINETUNE_CHECKPOINT_DIR)"]},
+}
 CASES: dict[str, tuple[dict[str, Any], Attempt]] = {
     "single_gpu": ({}, FIRST),
     "resumed": ({}, LATER),
@@ -85,6 +92,7 @@ CASES: dict[str, tuple[dict[str, Any], Attempt]] = {
     "cpu_only": ({"compute": {"gpusPerNode": 0, "cpusPerNode": 4, "memoryPerNode": "8Gi"}}, FIRST),
     "volume": ({"checkpoint": {"volume": {"claimName": "checkpoints"}}}, FIRST),
     "everything": (EVERYTHING, LATER),
+    "program": (PROGRAM, LATER),
 }
 
 
@@ -134,7 +142,8 @@ def test_every_pod_passes_pod_security_restricted(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_trainer_can_read_what_it_is_given(name: str) -> None:
     text = config_map(job(**CASES[name][0]), CONFIG)["data"]["run.json"]
-    assert RunConfig.model_validate_json(text).job.name == "bert-mrpc"
+    told = ProgramRun if "program" in json.loads(text) else RunConfig
+    assert told.model_validate_json(text).job.name == "bert-mrpc"
 
 
 def test_run_json_says_nothing_of_secrets() -> None:
