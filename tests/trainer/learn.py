@@ -39,7 +39,7 @@ def trainer(config: RunConfig, folder: Path) -> TaskTrainer:
         compute_metrics=ready.compute_metrics,
         preprocess_logits_for_metrics=ready.preprocess_logits_for_metrics,
     )
-    made.task_loss, made.writing = ready.loss, ready.writing
+    made.task_loss, made.task_outputs, made.writing = ready.loss, ready.outputs, ready.writing
     return made
 
 

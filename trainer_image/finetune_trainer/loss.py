@@ -4,7 +4,7 @@ transformers takes most models' own loss for a sum that was divided by the items
 mean of one pass, so that loss and gradients grow with accumulation and world size. Here the sum is ours.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,19 +61,29 @@ class CrossEntropy:
         return labels[..., 1:] if self.shifted else labels
 
 
-def loss(
+Outputs = Callable[[Any, Mapping[str, Any]], Any]
+"""What a task makes of a model and a batch: a mapping that its loss and its metrics read."""
+
+
+def plain(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """What the model makes of a batch without its labels."""
+    return model(**{name: value for name, value in inputs.items() if name != "labels"})
+
+
+def loss(  # noqa: PLR0917 - As the Trainer has them, and how the task is computed.
     function: TaskLoss,
     model: Any,
     inputs: dict[str, Any],
     num_items_in_batch: torch.Tensor | int | None,
     args: Any,
+    outputs_of: Outputs = plain,
 ) -> tuple[torch.Tensor, Any]:
     """This pass's share of the step's loss, and the model's outputs.
 
     In an evaluation it is the mean of the batch; the exact mean over the data comes from the task's metrics.
     """
     labels = inputs["labels"]
-    outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+    outputs = outputs_of(model, inputs)
     total = function.total(outputs, labels, training=model.training)
     if not model.training or num_items_in_batch is None:
         return total / function.items(labels).clamp(min=1), outputs
@@ -94,6 +104,7 @@ class RightLoss:
     """Mixed into transformers.Trainer, before it: `class Mine(RightLoss, Trainer)`, then set `task_loss`."""
 
     task_loss: TaskLoss
+    task_outputs: Outputs = staticmethod(plain)
     loss_is_scaled_for_ga = True
     """Tells the Trainer not to divide by the accumulation steps once more."""
     args: Any
@@ -103,7 +114,7 @@ class RightLoss:
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This pass's share of the step's loss."""
-        value, outputs = loss(self.task_loss, model, inputs, num_items_in_batch, self.args)
+        value, outputs = loss(self.task_loss, model, inputs, num_items_in_batch, self.args, self.task_outputs)
         return (value, outputs) if return_outputs else value
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:  # noqa: ARG002 - The Trainer's own signature.

@@ -64,7 +64,7 @@ def mathematics(config: RunConfig) -> str:
     """The hash of everything in a run configuration that changes the numbers."""
     named = config.model_dump(
         mode="json",
-        include={"task", "model", "dataset", "tokenizer", "global_batch_size", "peft", "distributed"},
+        include={"task", "model", "dataset", "tokenizer", "global_batch_size", "peft", "preference", "distributed"},
     )
     training = {
         name: value

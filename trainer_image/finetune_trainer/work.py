@@ -52,7 +52,7 @@ def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work
         preprocess_logits_for_metrics=None if wanted.loss_only else ready.preprocess_logits_for_metrics,
         callbacks=early_stopping(config),
     )
-    trainer.task_loss, trainer.writing = ready.loss, ready.writing
+    trainer.task_loss, trainer.task_outputs, trainer.writing = ready.loss, ready.outputs, ready.writing
     return Work(trainer=trainer, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
 
 

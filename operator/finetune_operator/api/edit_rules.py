@@ -21,6 +21,7 @@ BLOCKS = (
     "tokenizer",
     "globalBatchSize",
     "peft",
+    "preference",
     "distributed",
     "compute.nodes",
     "compute.gpusPerNode",

@@ -146,6 +146,8 @@ class FineTuneJobSpec(Model):
     """Examples per optimizer step over all processes; the accumulation steps follow from it."""
     peft: run_config.Peft | None = None
     """Parameter-efficient fine-tuning."""
+    preference: run_config.Preference = run_config.Preference()
+    """How a preference is learned."""
     distributed: run_config.Distributed = run_config.Distributed()
     """How several processes share the work."""
     compute: Compute = Compute()

@@ -24,6 +24,7 @@ _PASSED_ON = (
     "training",
     "global_batch_size",
     "peft",
+    "preference",
     "distributed",
     "checkpoint",
     "evaluation",

@@ -62,7 +62,10 @@ class TokenizerSource(Model):
     chat_template: str | None = Field(default=None, max_length=65536)
     """A Jinja chat template, for tokenizers that have none."""
     packing: bool = False
-    """Whether several short examples share one sequence (text-generation)."""
+    """Whether several short examples share one sequence of maxLength tokens (text-generation, conversational).
+
+    They do not see each other; evaluations are not packed.
+    """
     prefix: str | None = None
     """What is put before every source text, for example "summarize: " (summarization, translation)."""
     max_target_length: int | None = Field(default=None, ge=2)
@@ -147,6 +150,11 @@ class DatasetSource(Model):
     """The label names in order, where the data set does not say."""
     max_samples: MaxSamples = MaxSamples()
     """How many examples are used."""
+    learned_turns: Literal["assistant", "last", "all"] | None = None
+    """Which turns of a conversation are learned: the assistant's, the last one, or all.
+
+    The assistant's where the chat template marks them, else the last one, when absent.
+    """
     streaming: bool = False
     """Whether examples are read while training, rather than prepared before."""
     mask_probability: float | None = Field(default=None, ge=0.01, le=0.99)
@@ -170,6 +178,15 @@ class Peft(Model):
     """Which modules get matrices: names, or all-linear."""
     modules_to_save: tuple[str, ...] = ()
     """Modules that are trained in full."""
+
+
+class Preference(Model):
+    """How a preference is learned (task: preference): direct preference optimization against the model as it was."""
+
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the model is held to what it was."""
+    loss: Literal["sigmoid", "hinge", "ipo"] = "sigmoid"
+    """The loss of a pair: sigmoid as in the DPO paper, hinge as in SLiC, or ipo."""
 
 
 class DeepSpeed(Model):
@@ -412,6 +429,8 @@ class RunConfig(CommonRun):
     """Examples per optimizer step over all processes; the accumulation steps follow from it."""
     peft: Peft | None = None
     """Parameter-efficient fine-tuning."""
+    preference: Preference = Preference()
+    """How a preference is learned."""
     distributed: Distributed = Distributed()
     """How processes share the work."""
     evaluation: Evaluation = Evaluation()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_trainer.generating import Writing
-from finetune_trainer.loss import TaskLoss
+from finetune_trainer.loss import Outputs, TaskLoss, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Prepared:
     """Makes a padded batch; draws nothing."""
     loss: TaskLoss
     """For `RightLoss.task_loss`."""
+    outputs: Outputs = plain
+    """For `RightLoss.task_outputs`."""
     preprocess_logits_for_metrics: Callable[[Any, Any], Any]
     """A few numbers for each row."""
     compute_metrics: Callable[[Any], Mapping[str, float]]

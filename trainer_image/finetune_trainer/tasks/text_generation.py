@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from finetune_trainer import data, metrics, models
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, metrics, models, packing
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
@@ -20,16 +19,38 @@ from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, text_c
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A causal language model and texts that end with the end token."""
-    import transformers
-
     with at_once(args):
         raw = data.raw(config, cache, evaluates=evaluates(args))
     (name,) = text_columns(raw.train, config, most=1)
     tokenizer = models.tokenizer(config)
-    model = models.model(config, transformers.AutoModelForCausalLM, tokenizer)
-    _refuse_encoders(config, model)
+    model = causal_model(config, tokenizer)
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
     train, held_out = both_splits(examples.of, raw, config, args)
+    return language_model(config, plan, args, model, tokenizer, train, held_out)
+
+
+def causal_model(config: RunConfig, tokenizer: Any) -> Any:
+    """The job's model, if it is one that can continue a text."""
+    import transformers
+
+    model = models.model(config, transformers.AutoModelForCausalLM, tokenizer)
+    masked = any("ForMaskedLM" in name for name in model.config.architectures or ())
+    if masked and not getattr(model.config, "is_decoder", False):
+        raise ConfigurationError(
+            "ModelUnsuitable",
+            f"{config.model.uri} is an encoder: it sees the words it would have to predict. Choose a causal model.",
+        )
+    return model
+
+
+def language_model(  # noqa: PLR0917 - What every task is made from, and its examples.
+    config: RunConfig, plan: Plan, args: Any, model: Any, tokenizer: Any, train: Any, held_out: Any
+) -> Prepared:
+    """A causal language model that learns what the examples' labels say, their own tokens without labels."""
+    if config.tokenizer.packing:
+        packing.refuse_mixing(config, model)
+        with at_once(args):
+            train = packing.packed(train, models.longest(config, model, tokenizer))
     loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
     known = {"perplexity": _perplexity, "accuracy": _accuracy}
     names = config.evaluation.metrics or ("perplexity",)
@@ -38,22 +59,14 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         processing_class=tokenizer,
         train_dataset=train,
         eval_dataset=held_out,
-        collator=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
+        collator=packing.Sequences(
+            pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None
+        ),
         loss=loss,
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, metrics.chosen(names, known, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
     )
-
-
-def _refuse_encoders(config: RunConfig, model: Any) -> None:
-    """An encoder would see the very words that it is to predict."""
-    masked = any("ForMaskedLM" in name for name in model.config.architectures or ())
-    if masked and not getattr(model.config, "is_decoder", False):
-        raise ConfigurationError(
-            "ModelUnsuitable",
-            f"{config.model.uri} is an encoder: it sees the words it would have to predict. Choose a causal model.",
-        )
 
 
 @dataclass(frozen=True, slots=True)
