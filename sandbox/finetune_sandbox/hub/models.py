@@ -56,7 +56,7 @@ def bert(folder: Path, seed: int = 0) -> None:
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     }
-    _write(folder, config, tokenizer, settings | special, random_tensors(_bert_shapes(len(vocabulary)), seed))
+    write(folder, config, tokenizer, settings | special, random_tensors(_bert_shapes(len(vocabulary)), seed))
     (folder / "vocab.txt").write_text("".join(f"{each}\n" for each in vocabulary), encoding="utf-8")
 
 
@@ -88,12 +88,13 @@ def gpt2(folder: Path, seed: int = 0) -> None:
     tokenizer.add_special_tokens(["<|endoftext|>"])
     settings = {"tokenizer_class": "GPT2Tokenizer", "model_max_length": GPT2_POSITIONS}
     special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
-    _write(folder, config, tokenizer, settings | special, random_tensors(_gpt2_shapes(len(vocabulary)), seed))
+    write(folder, config, tokenizer, settings | special, random_tensors(_gpt2_shapes(len(vocabulary)), seed))
     (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
 
 
-def _write(folder: Path, config: Any, tokenizer: Tokenizer, settings: Any, tensors: Tensors) -> None:
+def write(folder: Path, config: Any, tokenizer: Tokenizer, settings: Any, tensors: Tensors) -> None:
+    """Write a model repository."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
@@ -109,7 +110,7 @@ def random_tensors(shapes: Shapes, seed: int) -> Tensors:
     for name, shape in shapes:
         if name.endswith("bias"):
             found[name] = np.zeros(shape, np.float32)
-        elif "LayerNorm" in name or "ln_" in name:
+        elif "norm" in name.lower() or "ln_" in name:
             found[name] = np.ones(shape, np.float32)
         else:
             found[name] = chance.normal(0, 0.02, shape).astype(np.float32)
@@ -121,19 +122,19 @@ def _bert_shapes(words: int) -> Shapes:
     yield "bert.embeddings.word_embeddings.weight", (words, HIDDEN)
     yield "bert.embeddings.position_embeddings.weight", (POSITIONS, HIDDEN)
     yield "bert.embeddings.token_type_embeddings.weight", (2, HIDDEN)
-    yield from _norm("bert.embeddings.LayerNorm")
+    yield from norm("bert.embeddings.LayerNorm")
     for layer in range(LAYERS):
         root = f"bert.encoder.layer.{layer}"
         for part in ("query", "key", "value"):
-            yield from _linear(f"{root}.attention.self.{part}", HIDDEN, HIDDEN)
-        yield from _linear(f"{root}.attention.output.dense", HIDDEN, HIDDEN)
-        yield from _norm(f"{root}.attention.output.LayerNorm")
-        yield from _linear(f"{root}.intermediate.dense", wide, HIDDEN)
-        yield from _linear(f"{root}.output.dense", HIDDEN, wide)
-        yield from _norm(f"{root}.output.LayerNorm")
-    yield from _linear("bert.pooler.dense", HIDDEN, HIDDEN)
-    yield from _linear("cls.predictions.transform.dense", HIDDEN, HIDDEN)
-    yield from _norm("cls.predictions.transform.LayerNorm")
+            yield from linear(f"{root}.attention.self.{part}", HIDDEN, HIDDEN)
+        yield from linear(f"{root}.attention.output.dense", HIDDEN, HIDDEN)
+        yield from norm(f"{root}.attention.output.LayerNorm")
+        yield from linear(f"{root}.intermediate.dense", wide, HIDDEN)
+        yield from linear(f"{root}.output.dense", HIDDEN, wide)
+        yield from norm(f"{root}.output.LayerNorm")
+    yield from linear("bert.pooler.dense", HIDDEN, HIDDEN)
+    yield from linear("cls.predictions.transform.dense", HIDDEN, HIDDEN)
+    yield from norm("cls.predictions.transform.LayerNorm")
     yield "cls.predictions.bias", (words,)
 
 
@@ -142,16 +143,17 @@ def _gpt2_shapes(words: int) -> Shapes:
     yield "wpe.weight", (GPT2_POSITIONS, HIDDEN)
     for layer in range(LAYERS):
         root = f"h.{layer}"
-        yield from _norm(f"{root}.ln_1")
+        yield from norm(f"{root}.ln_1")
         yield from _convolution(f"{root}.attn.c_attn", HIDDEN, 3 * HIDDEN)
         yield from _convolution(f"{root}.attn.c_proj", HIDDEN, HIDDEN)
-        yield from _norm(f"{root}.ln_2")
+        yield from norm(f"{root}.ln_2")
         yield from _convolution(f"{root}.mlp.c_fc", HIDDEN, 4 * HIDDEN)
         yield from _convolution(f"{root}.mlp.c_proj", 4 * HIDDEN, HIDDEN)
-    yield from _norm("ln_f")
+    yield from norm("ln_f")
 
 
-def _linear(name: str, outputs: int, inputs: int) -> Shapes:
+def linear(name: str, outputs: int, inputs: int) -> Shapes:
+    """The parameters of a linear layer."""
     yield f"{name}.weight", (outputs, inputs)
     yield f"{name}.bias", (outputs,)
 
@@ -161,7 +163,8 @@ def _convolution(name: str, inputs: int, outputs: int) -> Shapes:
     yield f"{name}.bias", (outputs,)
 
 
-def _norm(name: str) -> Shapes:
+def norm(name: str) -> Shapes:
+    """The parameters of a layer normalization."""
     yield f"{name}.weight", (HIDDEN,)
     yield f"{name}.bias", (HIDDEN,)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_sandbox.hub import models, rows
+from finetune_sandbox.hub import encoder_decoder, leaves, models, rows, stories, vision
 
 KINDS = ("models", "datasets")
 
@@ -68,8 +68,14 @@ def furnish(root: Path, *, seed: int = 0) -> None:
     made: dict[str, Callable[[Path, int], None]] = {
         "models/google-bert/bert-base-uncased": models.bert,
         "models/openai-community/gpt2": models.gpt2,
+        "models/google-t5/t5-small": encoder_decoder.t5,
+        "models/google/vit-base-patch16-224-in21k": vision.vit,
         "datasets/nyu-mll/glue": _glue,
         "datasets/Salesforce/wikitext": _wikitext,
+        "datasets/EdinburghNLP/xsum": _xsum,
+        "datasets/Helsinki-NLP/opus_books": stories.opus,
+        "datasets/allenai/swag": _swag,
+        "datasets/AI-Lab-Makerere/beans": leaves.beans,
     }
     for name, make in made.items():
         if not (root / name).exists():
@@ -82,3 +88,11 @@ def _glue(folder: Path, seed: int) -> None:
 
 def _wikitext(folder: Path, seed: int) -> None:
     rows.dataset(folder, {"wikitext-2-raw-v1": (rows.TEXT, rows.text)}, seed)
+
+
+def _xsum(folder: Path, seed: int) -> None:
+    rows.dataset(folder, {"default": (stories.XSUM, stories.xsum)}, seed)
+
+
+def _swag(folder: Path, seed: int) -> None:
+    rows.dataset(folder, {"regular": (stories.SWAG, stories.swag)}, seed)
