@@ -62,7 +62,7 @@ def bert(folder: Path, seed: int = 0) -> None:
 
 def gpt2(folder: Path, seed: int = 0) -> None:
     """A GPT-2 of two layers with a byte-level BPE tokenizer; like the real one it has no padding token."""
-    vocabulary, merges = _byte_pairs()
+    vocabulary, merges = byte_pairs()
     end = vocabulary["<|endoftext|>"]
     config = {
         "architectures": ["GPT2LMHeadModel"],
@@ -183,7 +183,7 @@ def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
     return tokenizer
 
 
-def _byte_pairs() -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_pairs() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """All bytes, and for each invented word the merges that lead to it from left to right."""
     pieces = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_sandbox.hub import encoder_decoder, leaves, models, rows, stories, vision
+from finetune_sandbox.hub import chats, encoder_decoder, leaves, models, rows, stories, vision
 
 KINDS = ("models", "datasets")
 
@@ -68,9 +68,12 @@ def furnish(root: Path, *, seed: int = 0) -> None:
     made: dict[str, Callable[[Path, int], None]] = {
         "models/google-bert/bert-base-uncased": models.bert,
         "models/openai-community/gpt2": models.gpt2,
+        "models/HuggingFaceTB/SmolLM2-135M-Instruct": chats.llama,
         "models/google-t5/t5-small": encoder_decoder.t5,
         "models/google/vit-base-patch16-224-in21k": vision.vit,
         "datasets/nyu-mll/glue": _glue,
+        "datasets/HuggingFaceTB/smoltalk": chats.smoltalk,
+        "datasets/trl-lib/ultrafeedback_binarized": chats.ultrafeedback,
         "datasets/Salesforce/wikitext": _wikitext,
         "datasets/EdinburghNLP/xsum": _xsum,
         "datasets/Helsinki-NLP/opus_books": stories.opus,
