@@ -16,8 +16,8 @@ class Padding:
     """What fills the ends of input_ids."""
     multiple_of: int | None = None
     """Rounds lengths up, for kernels that like it."""
-    labels_tokens: bool = False
-    """Whether a row has one label for each of its tokens, rather than its labels as a whole."""
+    labels_rows: bool = False
+    """Whether a list of labels belongs to the row as a whole, rather than to its tokens one by one."""
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of some rows."""
@@ -25,10 +25,10 @@ class Padding:
         if self.multiple_of:
             length = -(-length // self.multiple_of) * self.multiple_of
         batch = {name: self._padded(name, rows, length) for name in rows[0] if name != "labels"}
-        if isinstance(rows[0].get("labels"), list):
+        if isinstance(rows[0].get("labels"), list) and not self.labels_rows:
             batch["labels"] = self._padded("labels", rows, length)
         elif "labels" in rows[0]:
-            batch["labels"] = torch.tensor([row["labels"] for row in rows], dtype=torch.long)
+            batch["labels"] = torch.tensor([row["labels"] for row in rows])  # Whole numbers stay such, in 64 bits.
         else:
             batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
         return batch

@@ -53,16 +53,18 @@ def column(table: Any, name: str, source: DatasetSource) -> str:
 Encode = Callable[[dict[str, list[Any]], list[int]], dict[str, list[Any]]]
 
 
-def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: Sequence[str]) -> Any:
+def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: Sequence[str], **others: str) -> Any:
     """The examples that `encode` makes of batches of rows; kept under a name that follows from `identity`.
 
     `numbers` names what is a list of numbers in an example; beside them `labels` is one number, if `encode` makes it.
+    `others` names what is one value, with its type.
     """
     import datasets
 
     features = {name: datasets.List(datasets.Value("int32")) for name in numbers}
     if "labels" in identity:
         features["labels"] = datasets.Value("int64")
+    features |= {name: datasets.Value(kind) for name, kind in others.items()}
     told = hashlib.sha256(repr((table._fingerprint, sorted(identity.items()))).encode())  # noqa: SLF001 - It has no other name.
     return table.map(
         encode,
@@ -93,7 +95,8 @@ def _add(digest: Any, values: Any) -> None:
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         _add(digest, pc.list_value_length(values))
         values = values.flatten()
-    digest.update(values.cast(pa.int64()).to_numpy(zero_copy_only=False).tobytes())
+    kind = pa.float64() if pa.types.is_floating(values.type) else pa.int64()
+    digest.update(values.cast(kind).to_numpy(zero_copy_only=False).tobytes())
 
 
 def _opened(source: DatasetSource, cache: Path) -> Any:

@@ -33,10 +33,12 @@ class CrossEntropy:
     """Whether position i predicts the label of position i + 1; by task, for models disagree about it."""
     smoothing: float = 0.0
     """The probability that label smoothing takes from the right label, while training."""
+    weights: torch.Tensor | None = None
+    """How much each label counts, in the sum and in what it is divided by; 1 when absent."""
 
     def items(self, labels: torch.Tensor) -> torch.Tensor:
-        """How many labels are predicted."""
-        return self._targets(labels).ne(IGNORED).sum()
+        """How many labels are predicted, or what these weigh."""
+        return self._counted(self._targets(labels)).sum()
 
     def total(self, outputs: Mapping[str, Any], labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         """The sum over all that is predicted."""
@@ -45,20 +47,80 @@ class CrossEntropy:
         return functional.cross_entropy(
             scores.reshape(-1, scores.shape[-1]),
             self._targets(labels).reshape(-1),
+            weight=self._weights(scores),
             ignore_index=IGNORED,
             reduction="sum",
             label_smoothing=self.smoothing if training else 0.0,
         )
 
     def of_rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The sum of each row, and how many labels it has: two columns."""
+        """The sum of each row, and how many labels it has or what these weigh: two columns."""
         targets = self._targets(labels).reshape(len(labels), -1)
         scores = (logits[..., :-1, :] if self.shifted else logits).float().reshape(*targets.shape, -1)
-        each = functional.cross_entropy(scores.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
-        return torch.stack([each.double().sum(1), targets.ne(IGNORED).sum(1).double()], dim=1)
+        each = functional.cross_entropy(
+            scores.transpose(1, 2), targets, self._weights(scores), ignore_index=IGNORED, reduction="none"
+        )
+        return torch.stack([each.double().sum(1), self._counted(targets).sum(1).double()], dim=1)
+
+    def _weights(self, scores: torch.Tensor) -> torch.Tensor | None:
+        return None if self.weights is None else self.weights.to(scores.device)
+
+    def _counted(self, targets: torch.Tensor) -> torch.Tensor:
+        predicted = targets.ne(IGNORED)
+        if self.weights is None:
+            return predicted
+        return self.weights.to(targets.device)[targets.clamp(min=0)] * predicted
 
     def _targets(self, labels: torch.Tensor) -> torch.Tensor:
         return labels[..., 1:] if self.shifted else labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinaryCrossEntropy:
+    """Cross entropy of yes and no for every label of a row; `labels` are rows of zeros and ones."""
+
+    weights: torch.Tensor | None = None
+    """How much the presence of each label counts; the divisor is the number of answers all the same."""
+
+    def items(self, labels: torch.Tensor) -> torch.Tensor:
+        """How many times yes or no is said."""
+        return torch.tensor(labels.numel(), device=labels.device)
+
+    def total(self, outputs: Mapping[str, Any], labels: torch.Tensor, *, training: bool) -> torch.Tensor:  # noqa: ARG002 - The protocol's.
+        """The sum over all that is said."""
+        return self._each(outputs["logits"], labels).sum()
+
+    def of_rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The sum of each row, and how many labels there are: two columns."""
+        sums = self._each(logits, labels).double().sum(1)
+        return torch.stack([sums, torch.full_like(sums, labels.shape[1])], dim=1)
+
+    def _each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        weights = None if self.weights is None else self.weights.to(logits.device)
+        return functional.binary_cross_entropy_with_logits(
+            logits.float(), labels.float(), pos_weight=weights, reduction="none"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquaredError:
+    """The squared distance from one number for each row."""
+
+    def items(self, labels: torch.Tensor) -> torch.Tensor:
+        """How many numbers are predicted."""
+        return torch.tensor(labels.numel(), device=labels.device)
+
+    def total(self, outputs: Mapping[str, Any], labels: torch.Tensor, *, training: bool) -> torch.Tensor:  # noqa: ARG002 - The protocol's.
+        """The sum over all rows."""
+        return self._each(outputs["logits"], labels).sum()
+
+    def of_rows(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The squared distance of each row, and 1: two columns."""
+        each = self._each(logits, labels).double()
+        return torch.stack([each, torch.ones_like(each)], dim=1)
+
+    def _each(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (logits.squeeze(-1).float() - labels.float()).square()
 
 
 Outputs = Callable[[Any, Mapping[str, Any]], Any]
@@ -86,7 +148,7 @@ def loss(  # noqa: PLR0917 - As the Trainer has them, and how the task is comput
     outputs = outputs_of(model, inputs)
     total = function.total(outputs, labels, training=model.training)
     if not model.training or num_items_in_batch is None:
-        return total / function.items(labels).clamp(min=1), outputs
+        return total / _divisor(function.items(labels)), outputs
     # Gradients and logged losses are averaged over the processes; the divisor counts the items of all of them.
     share = args.world_size if args.average_tokens_across_devices else 1
     return total * share / num_items_in_batch, outputs
@@ -97,7 +159,12 @@ def items(function: TaskLoss, batches: Iterable[dict[str, Any]], args: Any, acce
     counted = sum((function.items(batch["labels"]) for batch in batches), start=torch.tensor(0)).to(args.device)
     if args.average_tokens_across_devices and args.world_size > 1:
         counted = accelerator.gather(counted).sum()
-    return counted.clamp(min=1)
+    return _divisor(counted)
+
+
+def _divisor(counted: torch.Tensor) -> torch.Tensor:
+    """What was counted, or 1 for nothing; weights may well come to less than 1."""
+    return torch.where(counted > 0, counted, torch.ones_like(counted))
 
 
 class RightLoss:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from finetune_trainer.errors import ConfigurationError
 
 Labels = npt.NDArray[np.int64]
+Sets = npt.NDArray[np.bool_]
+"""Which labels a row has: one column for each label."""
+Numbers = npt.NDArray[np.float64]
 
 
 def accuracy(predicted: Labels, labels: Labels) -> float:
@@ -24,6 +27,42 @@ def f1(predicted: Labels, labels: Labels, classes: int) -> float:
     both = counts.sum(0) + counts.sum(1)
     each = np.divide(2 * right, both, out=np.zeros(classes), where=both > 0)
     return float(each[1]) if classes == 2 else float(each.mean())
+
+
+def exact_sets(predicted: Sets, labels: Sets) -> float:
+    """The share of rows of which every label is right."""
+    return float((predicted == labels).all(1).mean()) if len(labels) else 0.0
+
+
+def f1_micro(predicted: Sets, labels: Sets) -> float:
+    """The F1 over the labels of all rows together; 0 when none occurs."""
+    both = int(predicted.sum() + labels.sum())
+    return float(2 * (predicted & labels).sum() / both) if both else 0.0
+
+
+def f1_macro(predicted: Sets, labels: Sets) -> float:
+    """The mean of each label's F1; 0 for a label that never occurs."""
+    right, both = 2 * (predicted & labels).sum(0), predicted.sum(0) + labels.sum(0)
+    return float(np.divide(right, both, out=np.zeros(len(both)), where=both > 0).mean())
+
+
+def mean_squared_error(predicted: Numbers, labels: Numbers) -> float:
+    """The mean of the squared distances."""
+    return float(np.square(predicted - labels).mean()) if labels.size else 0.0
+
+
+def mean_absolute_error(predicted: Numbers, labels: Numbers) -> float:
+    """The mean distance."""
+    return float(np.abs(predicted - labels).mean()) if labels.size else 0.0
+
+
+def pearson(predicted: Numbers, labels: Numbers) -> float:
+    """The linear correlation, from -1 to 1; 0 where one of the two never changes."""
+    if labels.size == 0:
+        return 0.0
+    one, other = predicted - predicted.mean(), labels - labels.mean()
+    scale = math.sqrt(float(np.square(one).sum()) * float(np.square(other).sum()))
+    return float((one * other).sum() / scale) if scale else 0.0
 
 
 def perplexity(loss: float) -> float:

@@ -15,6 +15,7 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "text-classification": "finetune_trainer.tasks.text_classification",
         "text-generation": "finetune_trainer.tasks.text_generation",
+        "token-classification": "finetune_trainer.tasks.token_classification",
     }
 )
 """The module of each task; imported when it is asked for, as torch takes seconds."""

@@ -1,16 +1,18 @@
-"""The names of a classification's labels, and the number of each row's label."""
+"""The names of a classification's labels, and the numbers of each row's label or labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from finetune_trainer import data
 from finetune_trainer.contract.run_config import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
 MOST = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Labels:
     """The labels in order."""
 
@@ -25,12 +27,13 @@ class Labels:
             is_number = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
             found = int(value) if is_number and 0 <= int(value) < len(self.names) else None
         else:
-            found = self._positions().get(str(value)) if value is not None else None
+            found = self._positions.get(str(value)) if value is not None else None
         if found is None:
             raise ConfigurationError("LabelOutOfRange", self._refused(value, row, split))
         return found
 
-    def _positions(self) -> dict[str, int]:
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
         return {name: number for number, name in enumerate(self.names)}
 
     def _refused(self, value: Any, row: int, split: str) -> str:
@@ -47,10 +50,12 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def labels(train: Any, column: str, source: DatasetSource) -> Labels:
-    """The labels of a training split: what the job lists, else what the data declare, else what they hold."""
-    feature = train.features[column]
-    declared = tuple(getattr(feature, "names", None) or ())
-    values = {value for value in train.unique(column) if value is not None}
+    """The labels of a training split: what the job lists, else what the data declare, else what they hold.
+
+    A column of lists holds several labels to a row.
+    """
+    declared = tuple(getattr(innermost(train.features[column]), "names", None) or ())
+    values = _held(train, column)
     numbers = bool(values) and all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     if source.labels:
         return Labels(names=source.labels, by_number=bool(declared) or (numbers and not _named(values, source.labels)))
@@ -66,6 +71,27 @@ def labels(train: Any, column: str, source: DatasetSource) -> Labels:
         tuple(f"LABEL_{number}" for number in range(max(values) + 1)) if numbers else tuple(sorted(map(str, values)))
     )
     return Labels(names=_not_too_many(names, column), by_number=numbers)
+
+
+def innermost(feature: Any) -> Any:
+    """What a column holds, or what the lists in it hold."""
+    while hasattr(feature, "feature"):
+        feature = feature.feature
+    return feature
+
+
+def _held(train: Any, column: str) -> set[Any]:
+    """The different values of a column, or of the lists in it, without those that are missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: set[Any] = set()
+    for batch in train.select_columns([column]).with_format("arrow").iter(data.BATCH):
+        values = batch.column(column).combine_chunks()
+        while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+            values = values.flatten()
+        found.update(pc.unique(values).to_pylist())
+    return found - {None}
 
 
 def _named(values: set[Any], names: tuple[str, ...]) -> bool:

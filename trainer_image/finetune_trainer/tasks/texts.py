@@ -56,6 +56,18 @@ def texts(values: list[Any], positions: list[int], column: str, split: str) -> l
     return [str(value) for value in values]
 
 
+def words(values: list[Any], positions: list[int], column: str, split: str) -> list[list[str]]:
+    """The lists of words of a column."""
+    for value, row in zip(values, positions, strict=True):
+        if not isinstance(value, list) or any(word is None or isinstance(word, list | dict) for word in value):
+            raise ConfigurationError(
+                "TextMissing",
+                f"Row {row + 1} of {split} has no list of words in column {column}. Correct the row, or name another "
+                "column.",
+            )
+    return [[str(word) for word in value] for value in values]
+
+
 def vocabulary(tokenizer: Any) -> str:
     """A name for what a tokenizer does."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
