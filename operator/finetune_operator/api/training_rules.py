@@ -46,7 +46,11 @@ COLUMNS = (
         "dataset.columns.choices and dataset.columns.label",
     ),
     needs("image-classification", has("image", "label"), "dataset.columns.image and dataset.columns.label"),
-    needs("conversational", has("messages"), "dataset.columns.messages"),
+    needs(
+        "conversational",
+        f"{has('messages')} != ({has('prompt', 'completion')})",
+        "either dataset.columns.messages, or dataset.columns.prompt and dataset.columns.completion",
+    ),
     needs("preference", has("chosen", "rejected"), "dataset.columns.chosen and dataset.columns.rejected"),
 )
 

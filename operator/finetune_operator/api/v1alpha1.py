@@ -146,7 +146,7 @@ class FineTuneJobSpec(Model):
     """Examples per optimizer step over all processes; the accumulation steps follow from it."""
     peft: run_config.Peft | None = None
     """Parameter-efficient fine-tuning."""
-    preference: run_config.Preference = run_config.Preference()
+    preference: run_config.Preference | None = None
     """How a preference is learned."""
     distributed: run_config.Distributed = run_config.Distributed()
     """How several processes share the work."""

@@ -429,7 +429,7 @@ class RunConfig(CommonRun):
     """Examples per optimizer step over all processes; the accumulation steps follow from it."""
     peft: Peft | None = None
     """Parameter-efficient fine-tuning."""
-    preference: Preference = Preference()
+    preference: Preference | None = None
     """How a preference is learned."""
     distributed: Distributed = Distributed()
     """How processes share the work."""

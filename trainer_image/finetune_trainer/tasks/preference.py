@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from finetune_trainer import data, metrics, models
 from finetune_trainer.config import Plan
-from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.run_config import Preference, RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.tasks.chats import Chats, Example, chats
@@ -37,7 +37,8 @@ CHOSEN, REJECTED = 1, 2
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A causal language model and pairs of answers."""
-    _refuse_smoothing(config, args)
+    wanted = config.preference or Preference()
+    _refuse_smoothing(wanted, args)
     with at_once(args):
         raw = data.raw(config, cache, evaluates=evaluates(args))
     tokenizer = models.tokenizer(config)
@@ -45,9 +46,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     longest = models.longest(config, model, tokenizer)
     examples = _Examples(config, chats(config, tokenizer), longest, _prompt_column(config, raw.train))
     train, held_out = both_splits(examples.of, raw, config, args)
-    loss = PairLoss(
-        beta=config.preference.beta, kind=config.preference.loss, smoothing=float(args.label_smoothing_factor or 0.0)
-    )
+    loss = PairLoss(beta=wanted.beta, kind=wanted.loss, smoothing=float(args.label_smoothing_factor or 0.0))
     return Prepared(
         model=model,
         processing_class=tokenizer,
@@ -64,8 +63,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     )
 
 
-def _refuse_smoothing(config: RunConfig, args: Any) -> None:
-    if args.label_smoothing_factor and config.preference.loss != "sigmoid":
+def _refuse_smoothing(wanted: Preference, args: Any) -> None:
+    if args.label_smoothing_factor and wanted.loss != "sigmoid":
         raise ConfigurationError(
             "TrainingArgumentsRefused",
             "training.label_smoothing_factor is for preference.loss: sigmoid alone. Remove it, or choose sigmoid.",
