@@ -54,11 +54,7 @@ def table(caption: str, columns: Iterable[str], rows: Iterable[Iterable[object]]
 
 def _cells(row: Iterable[object]) -> Iterable[Markup]:
     for place, each in enumerate(row):
-        is_number = isinstance(each, int | float)
-        if place == 0:
-            yield element("th", shown(each), scope="row")
-        else:
-            yield element("td", shown(each), class_="number" if is_number else None)
+        yield element("td", shown(each)) if place else element("th", shown(each), scope="row")
 
 
 def shown(value: object) -> object:

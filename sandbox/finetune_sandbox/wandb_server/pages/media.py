@@ -50,7 +50,8 @@ def _table(run: RunRecord, name: str, version: Logged) -> Markup:
     rows = content["data"][:MOST_ROWS]
     left_out = len(content["data"]) - len(rows)
     caption = f"{name}, at step {figure(step)}" + (f" (without the last {left_out} rows)" if left_out else "")
-    return table(caption, map(str, content["columns"]), ((_cell(run, each) for each in row) for row in rows))
+    cells = ((_cell(run, each) for each in row) for row in rows)
+    return table(caption, map(str, content["columns"]), cells, is_wide=False)
 
 
 def _confusion(caption: str, data: Iterable[Sequence[Any]]) -> Markup:
