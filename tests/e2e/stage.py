@@ -78,6 +78,10 @@ class Stage:
             assert time.monotonic() < deadline, self.story(name)
             time.sleep(0.05)
 
+    def until_gone(self, pod: str) -> None:
+        """Wait until a pod has been removed."""
+        self.kubectl("wait", "--for=delete", f"pod/{pod}", "--timeout=120s")
+
     def reasons(self, name: str) -> list[str]:
         """The reasons of the events about a job, oldest first, without those that a quick pod may skip."""
         found = json.loads(self.kubectl("get", "events", "-o", "json"))["items"]
