@@ -10,8 +10,6 @@ from bench.cluster import Place
 from bench.contenders import CONTENDERS, GANG, Act, Contender
 from bench.figures import median, spread, table
 
-RATE = 20.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
@@ -19,12 +17,14 @@ class Size:
 
     singles: int
     at_rate: int
+    rates: tuple[float, ...]
+    """Jobs a second."""
     bursts: tuple[tuple[int, int], ...]
     """Jobs of a burst, and how often it is repeated."""
 
 
-FULL = Size(singles=30, at_rate=100, bursts=((100, 3), (1000, 1)))
-QUICK = Size(singles=5, at_rate=20, bursts=((20, 1),))
+FULL = Size(singles=30, at_rate=100, rates=(5, 20), bursts=((100, 3), (1000, 1)))
+QUICK = Size(singles=5, at_rate=20, rates=(20,), bursts=((20, 1),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,8 @@ async def measured(place: Place, size: Size) -> AsyncIterator[tuple[str, dict[st
     for contender in CONTENDERS.values():  # The first connections cost handshakes.
         await wave(place, contender, "warm", 4)
     yield "single", await singles(place, size.singles)
-    yield f"{size.at_rate} at {RATE:.0f}/s", await at_rate(place, size.at_rate)
+    for rate in size.rates:
+        yield f"{size.at_rate} at {rate:.0f}/s", await at_rate(place, size.at_rate, rate)
     for number, times in size.bursts:
         yield f"burst of {number}", await burst(place, number, times)
 
@@ -94,11 +95,11 @@ async def singles(place: Place, times: int) -> dict[str, Any]:
     return compared({name: spread(latencies) for name, latencies in waves.items()}, "p50_ms")
 
 
-async def at_rate(place: Place, number: int) -> dict[str, Any]:
+async def at_rate(place: Place, number: int, rate: float) -> dict[str, Any]:
     """A steady rate."""
     found = {}
     for name, contender in CONTENDERS.items():
-        done = await wave(place, contender, "rate", number, 1 / RATE)
+        done = await wave(place, contender, "rate", number, 1 / rate)
         half = len(done.latencies) // 2
         drift = median(done.latencies[half:]) / median(done.latencies[:half])
         found[name] = spread(done.latencies) | {"behind_s": round(done.behind, 2), "drift": round(drift, 2)}

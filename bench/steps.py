@@ -18,7 +18,6 @@ from bench.figures import median, table
 
 SETTLED = 20
 """Steps that are not counted: caches fill, allocators warm up."""
-CHECKPOINT_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +86,6 @@ class Runs:
                 "columns": {"text": ["text"], "label": "label"},
             },
             "training": training,
-            "checkpoint": {"everySteps": CHECKPOINT_EVERY},
         }
         (work / "run.json").write_text(json.dumps(config))
         return str(work / "run.json")
