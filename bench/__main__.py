@@ -1,4 +1,4 @@
-"""`python -m bench [operator|recovery|trainer] [--quick]`: measure, print small tables, keep the figures."""
+"""`python -m bench [operator|recovery|trainer|examples] [--quick]`: measure, print small tables, keep the figures."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import creation, lives, network, recovery, steps
+from bench import creation, gallery, lives, network, recovery, steps
 from bench.cluster import place
 from bench.figures import keep, machine
 
@@ -48,6 +48,14 @@ async def trainer(folder: Path, *, quick: bool) -> None:
     keep(f"trainer{'-quick' * quick}", figures, before)
 
 
+async def examples(_: Path, *, quick: bool) -> None:
+    """Seconds of every example."""
+    before = machine()
+    figures = await asyncio.to_thread(gallery.measured, gallery.QUICK if quick else gallery.FULL)
+    print(gallery.shown(figures))
+    keep(f"examples{'-quick' * quick}", figures, before)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One part of the bench."""
@@ -60,6 +68,7 @@ PARTS = {
     "operator": Part(measure=operator, has_cluster=True),
     "recovery": Part(measure=recovered, has_cluster=True),
     "trainer": Part(measure=trainer, has_cluster=False),
+    "examples": Part(measure=examples, has_cluster=False),
 }
 
 

@@ -29,17 +29,26 @@ KubernetesLoader.add_implicit_resolver(
 
 def jobs(file: str) -> tuple[dict[str, Any], ...]:
     """The jobs in a file, or on standard input for `-`."""
+    return jobs_and_others(file)[0]
+
+
+def jobs_and_others(file: str) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
+    """The jobs in a file, or on standard input for `-`, and the ConfigMaps and Secrets beside them."""
+    documents = _documents(file)
+    found = tuple(d for d in documents if is_meant_as_job(d))
+    if not found:
+        raise JobFileError(f"{file} holds no {names.KIND}. Write one as in the examples.")
+    return found, tuple(d for d in documents if isinstance(d, dict) and d.get("kind") in {"ConfigMap", "Secret"})
+
+
+def _documents(file: str) -> list[Any]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        documents = list(yaml.load_all(text, KubernetesLoader))
+        return list(yaml.load_all(text, KubernetesLoader))
     except OSError as error:
         raise JobFileError(f"{file} cannot be read: {error.strerror}. Correct the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise JobFileError(f"{file} is no YAML: {error}. Correct it there.") from error
-    found = tuple(d for d in documents if is_meant_as_job(d))
-    if not found:
-        raise JobFileError(f"{file} holds no {names.KIND}. Write one as in the examples.")
-    return found
 
 
 def is_meant_as_job(document: object) -> bool:

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import os
+import signal
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune_cli.jobs import JobFileError, jobs
+from finetune_cli.jobs import JobFileError, jobs_and_others
 
 if TYPE_CHECKING:
     from finetune_operator.api.v1alpha1 import FineTuneJob
@@ -31,23 +33,28 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", action="store_true", help="run the job once more undisturbed, and say whether both are identical"
     )
+    parser.add_argument(
+        "--keep-server", action="store_true", help="let the sandbox's W&B server answer on, at its end, until Ctrl-C"
+    )
     parser.add_argument("--state", type=Path, metavar="DIR", help="keep logs, runs and artifacts there")
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the job; exit status 0 when it succeeded and, if asked, was identical to the undisturbed run."""
-    found = jobs(options.file)
+    found, others = jobs_and_others(options.file)
     if len(found) != 1:
-        raise JobFileError(f"{options.file} holds {len(found)} documents. Give a file with one FineTuneJob.")
+        raise JobFileError(f"{options.file} holds {len(found)} jobs. Give a file with one FineTuneJob.")
     if options.compare and not options.sandbox:
         raise JobFileError("--compare reads what the W&B server has stored. Give --sandbox as well.")
+    if options.keep_server and not options.sandbox:
+        raise JobFileError("--keep-server keeps the W&B server of the sandbox. Give --sandbox as well.")
     if not _is_valid(options.file, found[0]):
         return 1
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         folder = options.state or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            return asyncio.run(_run(found[0], folder.resolve(), options))
+            return asyncio.run(_run(found[0], others, folder.resolve(), options))
         except KeyboardInterrupt:
             print("Stopped; the pods of this run have ended.")
             return 130
@@ -62,11 +69,12 @@ def _is_valid(file: str, job: dict[str, Any]) -> bool:
     return not violations
 
 
-async def _run(manifest: dict[str, Any], folder: Path, options: argparse.Namespace) -> int:
+async def _run(
+    manifest: dict[str, Any], others: Sequence[dict[str, Any]], folder: Path, options: argparse.Namespace
+) -> int:
     from finetune_operator.config import Config
     from finetune_sandbox.workstation import Workstation
 
-    from finetune_cli import report
     from finetune_cli.services import Services
 
     spec = manifest["spec"]
@@ -83,14 +91,39 @@ async def _run(manifest: dict[str, Any], folder: Path, options: argparse.Namespa
         )
         for name, values in services.secrets(spec).items():
             await station.keep_secret(name, values)
-        disturbed = await _one(station, manifest, options.preempt_at)
-        if disturbed.status.finished_at is None or not report.has_succeeded(disturbed):
-            report.failure(disturbed, station)
-            return 1
-        if not options.compare:
-            report.summary(disturbed, services.run_page(disturbed))
-            return 0
-        return await _comparison(station, manifest, disturbed, services)
+        for each in others:
+            await station.keep(each)
+        if services.pages:
+            print(f"The runs, while this lasts: {services.pages}")
+        status = await _carried_out(station, manifest, services, options)
+        if options.keep_server:
+            print(f"The runs are at {services.pages} until you press Ctrl-C.", flush=True)
+            await _told_to_stop()
+        return status
+
+
+async def _carried_out(
+    station: "Workstation", manifest: dict[str, Any], services: "Services", options: argparse.Namespace
+) -> int:
+    """Run the job, and its twin if that is asked for; the exit status."""
+    from finetune_cli import report
+
+    disturbed = await _one(station, manifest, options.preempt_at)
+    if disturbed.status.finished_at is None or not report.has_succeeded(disturbed):
+        report.failure(disturbed, station)
+        return 1
+    if not options.compare:
+        report.summary(disturbed, services.run_page(disturbed))
+        return 0
+    return await _comparison(station, manifest, disturbed, services)
+
+
+async def _told_to_stop() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    await stop.wait()
 
 
 async def _one(station: "Workstation", manifest: dict[str, Any], preempt_at: int | None) -> "FineTuneJob":

@@ -42,6 +42,11 @@ class Services:
         self._stack.close()
 
     @property
+    def pages(self) -> str | None:
+        """Where the sandbox's W&B server shows its runs."""
+        return self._wandb.url if self._wandb else None
+
+    @property
     def records(self) -> Records:
         """What the sandbox's W&B server has stored."""
         return Records(self._folder / "wandb")

@@ -6,7 +6,7 @@ small is the cluster.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from typing import Self
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.engine import Engine, Tuning
 from finetune_operator.cluster.observe import parsed
-from finetune_operator.cluster.port import EVENT, JOB, POD, SECRET, Manifest, Selection
+from finetune_operator.cluster.port import CONFIG_MAP, EVENT, JOB, POD, SECRET, AlreadyExists, Manifest, Selection
 from finetune_operator.cluster.progress import Pace
 from finetune_operator.config import Config
 
@@ -52,6 +52,12 @@ class Workstation:
     async def keep_secret(self, name: str, values: dict[str, str]) -> None:
         """Create a Secret, as a user does before the job."""
         await self.api.create(SECRET, {"metadata": {"name": name, "namespace": NAMESPACE}, "stringData": values})
+
+    async def keep(self, manifest: Manifest) -> None:
+        """Create a ConfigMap or a Secret that stands beside the job in its file; a Secret kept already stays."""
+        kind = {each.kind: each for each in (CONFIG_MAP, SECRET)}[manifest["kind"]]
+        with suppress(AlreadyExists):
+            await self.api.create(kind, manifest | {"metadata": manifest["metadata"] | {"namespace": NAMESPACE}})
 
     async def apply(self, manifest: Manifest) -> FineTuneJob:
         """Create a job; raises `Refused` with the sentence of the rule that it breaks."""

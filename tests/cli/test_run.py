@@ -1,18 +1,22 @@
 """`finetune run`: the README's first command, as a user types it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.sandbox.browsing import page
+
 ROOT = Path(__file__).parent.parent.parent
+FINETUNE = str(Path(sys.executable).with_name("finetune"))
 pytestmark = pytest.mark.training
 
 
 def finetune(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as installed."""
-    command = (str(Path(sys.executable).with_name("finetune")), *arguments)
+    command = (FINETUNE, *arguments)
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
 
 
@@ -33,16 +37,29 @@ def test_a_preempted_run_is_identical_to_an_undisturbed_one() -> None:
 REPORTED = ("steps", "restarts", "identical to")
 
 
-def test_a_job_that_cannot_run_ends_with_its_sentence(tmp_path: Path) -> None:
+def test_a_job_that_cannot_run_ends_with_its_sentence_and_its_pages_stay_until_ctrl_c(tmp_path: Path) -> None:
     job = (ROOT / "examples" / "bert-mrpc.yaml").read_text().replace("label: label", "label: lable")
     (tmp_path / "job.yaml").write_text(job)
-    done = finetune("run", str(tmp_path / "job.yaml"), "--sandbox")
-    assert done.returncode == 1
-    assert "ColumnNotFound: " in done.stdout
-    assert "lable" in done.stdout
+    command = (FINETUNE, "run", str(tmp_path / "job.yaml"), "--sandbox", "--keep-server")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        printed = [""]
+        while not printed[-1].startswith("The runs are at "):
+            printed.append(running.stdout.readline())
+            assert printed[-1], printed
+        shown = page(printed[-1].split()[4]).all("h1")[0].text
+        running.send_signal(signal.SIGINT)
+        status = running.wait(30)
+    assert (status, shown, "ColumnNotFound: " in "".join(printed), "lable" in "".join(printed)) == (
+        1,
+        "Runs",
+        True,
+        True,
+    )
 
 
-def test_a_comparison_without_the_sandbox_is_refused() -> None:
-    done = finetune("run", "examples/bert-mrpc.yaml", "--compare")
+@pytest.mark.parametrize("option", ["--compare", "--keep-server"])
+def test_what_needs_the_sandboxs_server_is_refused_without_it(option: str) -> None:
+    done = finetune("run", "examples/bert-mrpc.yaml", option)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "--compare reads what the W&B server has stored. Give --sandbox as well.\n"
+    assert done.stderr.endswith("Give --sandbox as well.\n")

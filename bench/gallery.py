@@ -1,0 +1,39 @@
+"""Every example as it stands, through `finetune run --sandbox`: tiny models, invented data, this machine's cores."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.figures import table
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FINETUNE = Path(sys.executable).with_name("finetune")
+QUICK = ("bert-mrpc",)
+FULL = tuple(sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
+PATIENCE = 1800
+
+
+def measured(examples: Sequence[str]) -> dict[str, Any]:
+    """Seconds and steps of each example, from the command to its end; nothing is left over between them."""
+    return {name: _run(name) for name in examples}
+
+
+def _run(name: str) -> dict[str, Any]:
+    command = (str(FINETUNE), "run", str(EXAMPLES / f"{name}.yaml"), "--sandbox")
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    seconds = round(time.monotonic() - began, 1)
+    steps = re.search(r"^steps: +(\d+)$", done.stdout, re.MULTILINE)
+    if done.returncode or not steps:
+        return {"seconds": seconds, "failed": done.stdout[-500:] + done.stderr[-500:]}
+    return {"seconds": seconds, "steps": int(steps[1])}
+
+
+def shown(figures: Mapping[str, Any]) -> str:
+    """The figures as a table."""
+    rows = ((name, each["seconds"], each.get("steps", "failed")) for name, each in figures.items())
+    return table("Examples, by `finetune run --sandbox`", ("example", "s", "steps"), rows)
