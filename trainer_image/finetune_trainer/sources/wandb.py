@@ -32,7 +32,8 @@ HIDDEN = ("not found", "could not find", "does not exist", "unable to fetch", "p
 def version(uri: str, revision: str | None, what: str) -> str | None:
     """The number that an alias points at."""
     del revision
-    return str(_artifact(uri, what).qualified_name)
+    found = _artifact(uri, what)  # Its own name still has the alias.
+    return f"{found.entity}/{found.project}/{found.collection.name}:{found.version}"
 
 
 def at(version: str) -> dict[str, str]:

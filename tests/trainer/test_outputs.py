@@ -1,0 +1,145 @@
+"""The final model reaches every place that a job names, whole and once, however often its last attempt dies."""
+
+# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune_sandbox.hub import Access, Hub
+from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer.contract import environment
+from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_trainer.manifest import hashed
+from finetune_trainer.outputs import card
+
+from tests.trainer import tiny
+from tests.trainer.resume_fixtures import changed, config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.running import Job, Running, result, weights
+
+pytestmark = pytest.mark.training
+
+SHORT = {"max_steps": 4, "eval_steps": 2, "dataloader_num_workers": 0}
+REPO = "me/tiny"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    root = tmp_path_factory.mktemp("hub")
+    with Hub(root, access=Access(owners={"me": "hf_mine", "others": "hf_theirs"})) as running:
+        yield running
+
+
+def pushing(job: Job, hub: Hub, **push: Any) -> Job:
+    """The job with a push to the hub."""
+    wanted = changed(dict(job.config), output={"hub": {"repo": REPO, **push}}, training=SHORT)
+    return replace(job, config=wanted, env={"HF_TOKEN": "hf_mine", "HF_ENDPOINT": hub.url})
+
+
+def pushed(hub: Hub, repo: str = REPO) -> Path:
+    return hub.root / "models" / repo / "main"
+
+
+def final(running: Running) -> Path:
+    return running.work / "output" / "final"
+
+
+def test_the_model_is_linked_to_a_registry_with_its_aliases(job: Job, server: WandbServer) -> None:
+    wanted = {"registry": {"collection": "model/reviews", "aliases": ["staging"]}}
+    tracked(job, server, "linked", output=wanted, training=SHORT).finish()
+
+    (linked,) = server.artifacts("reviews")
+
+    assert (linked.run, linked.aliases, "model.safetensors" in linked.files) == ("linked", ("latest", "staging"), True)
+
+
+def test_a_link_without_an_artifact_is_refused_before_training(job: Job) -> None:
+    wanted = changed(dict(job.config), output={"registry": {"collection": "model/reviews"}})
+
+    word = replace(job, config=wanted).attempt().outcome()
+
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "RegistryNeedsArtifact")
+
+
+def test_a_volume_has_the_model_and_nothing_else(job: Job, tmp_path: Path) -> None:
+    wanted = changed(dict(job.config), output={"volume": {"claimName": "models"}}, training=SHORT)
+    volume = tmp_path / "models"
+    (volume / "model").mkdir(parents=True)
+    (volume / "model" / "of-an-older-job").touch()
+
+    running = replace(job, config=wanted, env={environment.OUTPUT_DIR: str(volume)}).finish()
+
+    there = {path.relative_to(volume).as_posix(): hashed(path) for path in volume.rglob("*") if path.is_file()}
+    assert there == {f"model/{path.name}": hashed(path) for path in final(running).iterdir()}
+
+
+def test_a_volume_that_cannot_be_written_to_is_refused_before_training(job: Job, tmp_path: Path) -> None:
+    wanted = changed(dict(job.config), output={"volume": {"claimName": "models"}})
+    (tmp_path / "file").touch()
+
+    word = replace(job, config=wanted, env={environment.OUTPUT_DIR: str(tmp_path / "file" / "no")}).attempt().outcome()
+
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "OutputVolumeNotWritable")
+
+
+def test_the_hub_gets_the_model_in_a_private_repository(job: Job, hub: Hub) -> None:
+    running = pushing(job, hub).finish()
+
+    same = hashed(pushed(hub) / "model.safetensors") == hashed(final(running) / "model.safetensors")
+    assert (same, (pushed(hub).parent / ".private").read_text()) == (True, "hf_mine")
+
+
+def test_a_push_that_was_not_marked_is_done_once_more_and_changes_nothing(job: Job, hub: Hub) -> None:
+    one = pushing(job, hub, repo="me/again")
+    first = one.finish()
+    before = {path.name: (hashed(path), path.stat().st_mtime_ns) for path in pushed(hub, "me/again").iterdir()}
+    (job.folder / "volume" / "checkpoint-11111111222233334444555555555555" / "finished").unlink()
+
+    second = one.finish()
+
+    after = {path.name: (hashed(path), path.stat().st_mtime_ns) for path in pushed(hub, "me/again").iterdir()}
+    assert (after, weights(second)) == (before, weights(first))
+
+
+@pytest.mark.parametrize(
+    ("push", "token", "reason"),
+    [
+        ({"repo": "others/tiny"}, "hf_mine", "HubPushRefused"),
+        ({}, "", "HubTokenMissing"),
+        ({"repo": "me/public"}, "hf_mine", "RepositoryIsPublic"),
+    ],
+)
+def test_a_push_that_cannot_succeed_is_refused_before_training(
+    push: dict[str, Any], token: str, reason: str, job: Job, hub: Hub
+) -> None:
+    (hub.root / "models" / "me" / "public" / "main").mkdir(parents=True, exist_ok=True)
+    one = pushing(job, hub, **push)
+
+    word = replace(one, env={**one.env, "HF_TOKEN": token}).attempt().outcome()
+
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, reason), word.message
+
+
+def test_a_card_says_what_the_model_is_and_is_the_same_after_a_disturbance(job: Job) -> None:
+    plain = replace(job, folder=job.folder / "plain").finish()
+    disturbed = replace(job, folder=job.folder / "again").disturbed((7,), "SIGKILL")
+
+    cards = [(final(one) / "README.md").read_text() for one in (plain, disturbed)]
+    row = next(one for one in reversed(result(plain)[1]) if "eval_loss" in one)
+    said = (
+        f"| eval_loss | `{row['eval_loss']:.6g}` |",
+        "| job | `default/tiny` |",
+        "pipeline_tag: text-classification",
+    )
+    assert (cards[0] == cards[1], [one in cards[0] for one in said]) == (True, [True] * 3), cards[0]
+
+
+def test_a_card_says_nothing_of_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
+    named = tiny.config(wandb={"name": "hf_abcdefgh | `x`"})
+
+    card.write(tmp_path, card.Story(config=named, log=(), steps=3, versions={}, dataset="d", run_url=None))
+
+    assert "abcdefgh" not in (tmp_path / "README.md").read_text()

@@ -1,0 +1,131 @@
+"""Models and data out of W&B artifacts: lineage is on record, and a version that was begun with is kept."""
+
+# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer import sources
+from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.launch import free_port
+
+from tests.sandbox.wandb_sdk import Sdk
+from tests.trainer import tiny
+from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.running import Job, result
+
+pytestmark = pytest.mark.training
+
+SHORT = {"max_steps": 12, "eval_steps": 6, "dataloader_num_workers": 0}
+
+
+def logged(server: WandbServer, scratch: Path, folder: Path, name: str = "reviews") -> str:
+    """A folder as the newest version of an artifact; the uri of whatever is newest."""
+    Sdk({**server.environment(), "FOLDER": str(folder)}, scratch).run(f"""
+        run = wandb.init()
+        artifact = wandb.Artifact("{name}", "dataset")
+        artifact.add_dir(os.environ["FOLDER"])
+        run.log_artifact(artifact).wait()
+        run.finish()
+    """)
+    return f"wandb://sandbox/tests/{name}:latest"
+
+
+def reading(job: Job, uri: str, **blocks: Any) -> dict[str, Any]:
+    """Blocks of a job whose data are at a uri."""
+    return {"dataset": {**job.config["dataset"], "uri": uri}, "training": SHORT, **blocks}
+
+
+def test_a_resumed_job_goes_on_with_the_version_that_it_began_with(
+    job: Job, server: WandbServer, material: Path, tmp_path: Path
+) -> None:
+    uri = logged(server, tmp_path / "client", material / "data")
+    plain = tracked(job, server, "first-version", **reading(job, uri)).finish()
+    disturbed = tracked(job, server, "moved", **reading(job, uri))
+    running = disturbed.attempt()
+    running.reach(5)
+    running.stop()
+    running.end()
+    other = tmp_path / "data"
+    other.mkdir()
+    for split in ("train", "validation"):
+        (other / f"{split}.jsonl").write_text("".join((material / "data" / f"{split}.jsonl").open().readlines()[::-1]))
+    logged(server, tmp_path / "client", other)
+
+    assert (result(disturbed.finish()), server.run("moved").inputs) == (result(plain), ("reviews:v0",))
+
+
+def test_a_job_goes_on_from_the_best_model_of_another(job: Job, server: WandbServer) -> None:
+    best = {**SHORT, "save_strategy": "steps", "save_steps": 6, "load_best_model_at_end": True}
+    tracked(job, server, "teacher", training=best).finish()
+    still = {"uri": "wandb://sandbox/tests/model-teacher:best", "freeze": ["bert.*"]}
+
+    tracked(job, server, "pupil", model=still, training=SHORT).finish()
+
+    encoders = [encoder(server, name) for name in ("teacher", "pupil")]
+    (used,) = server.run("pupil").inputs
+    assert (encoders[0] == encoders[1], used.startswith("model-teacher:")) == (True, True)
+
+
+def encoder(server: WandbServer, name: str) -> dict[str, bytes]:
+    """The weights below the head of a run's final model."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(server.artifacts(f"model-{name}")[-1].files["model.safetensors"])
+    return {one: value.tobytes() for one, value in tensors.items() if one.startswith("bert.")}
+
+
+def test_only_the_first_of_two_pods_needs_the_key(
+    job: Job, server: WandbServer, material: Path, tmp_path: Path
+) -> None:
+    uri = logged(server, tmp_path / "client", material / "data")
+    first = tracked(job, server, "gang", **reading(job, uri, compute={"nodes": 2}))
+    second = replace(first, folder=job.folder / "second", env={})
+    meeting = {"FINETUNE_RENDEZVOUS": f"127.0.0.1:{free_port()}"}
+
+    pods = first.attempt(FINETUNE_NODE_RANK="0", **meeting), second.attempt(FINETUNE_NODE_RANK="1", **meeting)
+
+    assert [pod.outcome().kind for pod in pods] == [OutcomeKind.FINISHED] * 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "env", "reason"),
+    [
+        ("wandb://sandbox/tests/nothing:latest", {}, "ArtifactNotFound"),
+        ("wandb://sandbox/tests/nothing:latest", {"WANDB_API_KEY": ""}, "WandbKeyMissing"),
+        ("s3://bucket/reviews.csv", {}, "Unsupported"),
+    ],
+)
+def test_what_cannot_be_read_is_said_before_training(
+    uri: str, env: dict[str, str], reason: str, job: Job, server: WandbServer
+) -> None:
+    one = replace(tracked(job, server, "absent", **reading(job, uri)), volume=True)
+    word = replace(one, env={**one.env, **env}).attempt().outcome()
+
+    assert (word.kind, word.reason, "dataset.uri" in word.message) == (OutcomeKind.CONFIGURATION, reason, True)
+
+
+def test_a_scheme_that_is_not_read_is_said_with_its_field() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"tokenizer\.uri: gs://bucket/t cannot be read; hf://, file://, wandb:// can\."
+    ):
+        sources.folder("gs://bucket/t", None, what="tokenizer")
+
+
+def test_a_place_without_versions_is_read_as_it_is_written(tmp_path: Path) -> None:
+    wanted = tiny.config("file:///model", tiny.csv_file(tmp_path / "rows.csv"))
+
+    assert sources.settled(wanted, sources.versions(wanted, {})) == wanted
+
+
+def test_a_version_that_was_kept_comes_before_todays() -> None:
+    wanted = tiny.config("hf://a/b", "hf://c/d")
+    known = {"hf://a/b": "1" * 40, "hf://c/d": "2" * 40}
+
+    settled = sources.settled(wanted, sources.versions(wanted, known))
+
+    assert (settled.model.revision, settled.dataset.revision) == ("1" * 40, "2" * 40)
