@@ -72,7 +72,7 @@ class ProgramAttempt:
         folder = ProgramFolder(self.here.output_dir)
         folder.path.mkdir(parents=True, exist_ok=True)
         restored = self._restored(store, folder)
-        if self.flag.is_set:
+        if self._is_asked:
             return self._end(
                 OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the program began; nothing was lost."
             )
@@ -84,7 +84,7 @@ class ProgramAttempt:
         self._look(folder, has_ended=True)
         if code == 0 and not self._stopped_early():
             return self._finished(store)
-        return self._stopped() if self.flag.is_set else self._failed(code, process)
+        return self._stopped() if self._is_asked else self._failed(code, process)
 
     # Before the program.
 
@@ -150,12 +150,12 @@ class ProgramAttempt:
         """Wait for the program's end, publishing what it completes; a wish to stop is passed on once."""
         told = False
         while (code := process.ended(POLL_SECONDS)) is None:
-            if self.flag.is_set and not told:
+            if self._is_asked and not told:
                 told = True
                 self.board.tell(state=TrainerState.STOPPING)
                 if not (self.here.work_dir / "program" / "listens").exists():
                     process.terminate()
-            if self.flag.is_set and self._seconds_left() < (self.uploader.seconds or 0.0 if self.uploader else 0.0):
+            if told and self._seconds_left() < self._upload_seconds:
                 process.kill()
             self._look(folder, has_ended=False)
         return code
@@ -190,7 +190,7 @@ class ProgramAttempt:
         belonging = self._belonging()
         draft = Manifest(
             step=step,
-            kind=CheckpointKind.TERMINATION if self.flag.is_set else CheckpointKind.PERIODIC,
+            kind=CheckpointKind.TERMINATION if self._is_asked else CheckpointKind.PERIODIC,
             job_uid=belonging.job_uid,
             token=self.here.token,
             world_size=belonging.world_size,
@@ -205,7 +205,7 @@ class ProgramAttempt:
     def _stopped_early(self) -> bool:
         """Whether a program that ended with 0 was stopped before its last step, by its own word."""
         word = self.last
-        return self.flag.is_set and word is not None and word.total is not None and word.step < word.total
+        return self._is_asked and word is not None and word.total is not None and word.step < word.total
 
     def _finished(self, store: Store | None) -> Outcome:
         if self.uploader is not None and not self._drained(FINAL_PATIENCE):
@@ -259,6 +259,16 @@ class ProgramAttempt:
         self.uploader.close()
         return done
 
+    @property
+    def _upload_seconds(self) -> float:
+        """What the last upload took; unknown counts as nothing."""
+        return (self.uploader.seconds or 0.0) if self.uploader is not None else 0.0
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether the pod was asked to stop; the program may have read of it before the signal came to us."""
+        return self.flag.is_set or self.here.stop_requested.exists()
+
     def _seconds_left(self) -> float:
         return self.config.grace_period_seconds - (time.time() - self.flag.asked_at()) - TO_END
 
@@ -271,7 +281,7 @@ class ProgramAttempt:
         tracking, self.tracking = self.tracking, None
         if tracking is None:
             return True
-        limit = max(self._seconds_left(), 2.0) if self.flag.is_set else seconds
+        limit = max(self._seconds_left(), 2.0) if self._is_asked else seconds
         return tracking.close(exit_code=exit_code, preempted=preempted, seconds=limit)
 
     def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:
