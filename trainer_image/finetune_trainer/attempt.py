@@ -9,6 +9,8 @@ from typing import Any
 
 from finetune_trainer import adapters, last_word, outputs, sources
 from finetune_trainer.artifact_store import ArtifactStore
+from finetune_trainer.callbacks import callbacks
+from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import (
     Checkpoint,
@@ -198,6 +200,7 @@ class Attempt:
         if self.gang.is_first:
             self.tracking = Tracking(self.config, self.here, rows, restored=restored is not None)
             self.tracking.on_change = self._tracking_changed
+            self.tracking.files = {"model_architecture.txt": f"{todo.trainer.model}\n"}
             self.tracking.inputs = sources.used_artifacts(sources.settled(self.config, self.versions))
         settings = {**settings_of(self.config, self.here, todo), "sources": dict(self.versions)}
         self._on_first(lambda: self._opened(settings))
@@ -233,9 +236,11 @@ class Attempt:
             extras=self._extras,
         )
         trainer.add_callback(ProgressCallback(self.board, trainer, started))
+        scene = Scene(config=self.config, trainer=trainer, ready=todo.ready, tracking=self.tracking)
+        for callback in callbacks(scene):
+            trainer.add_callback(callback)
         if self.tracking is not None:
             trainer.add_callback(TrackingCallback(self.tracking, self._models_out()))
-            self.tracking.watch(trainer.model)
         return trainer
 
     def _models_out(self) -> ModelsOut:
@@ -248,7 +253,7 @@ class Attempt:
         """What a later attempt needs beside the Trainer's own state."""
         sources.keep(self.versions, checkpoint)
         if self.tracking is not None:
-            self.tracking.history.write(checkpoint)
+            self.tracking.keep_history(checkpoint)
 
     def _saved(self, saved: Saved, belonging: Belonging) -> None:
         """Hand a checkpoint that all ranks wrote over to the uploader."""

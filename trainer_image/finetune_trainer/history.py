@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer.media import is_media
+
 HISTORY = "history.jsonl"
 GLOBAL_STEP = "train/global_step"
 PREFIXES = {"eval_": "eval/", "test_": "test/"}
-CLOCKS = {"eval_runtime": "eval/eval_runtime", "test_runtime": "test/test_runtime"}
+CLOCKS = {"eval_runtime": "eval/eval_runtime", "test_runtime": "test/test_runtime", "mfu": "system/mfu"}
 """Named like `train/train_runtime`, so that `*_runtime` tells every column that depends on the clock."""
 
 Row = dict[str, Any]
@@ -42,9 +44,10 @@ class History:
         self.rows.append(new)
         return len(self.rows) - 1
 
-    def write(self, folder: Path) -> None:
-        """Put the rows into a checkpoint."""
-        (folder / HISTORY).write_text("".join(json.dumps(plain(one)) + "\n" for one in self.rows))
+    def write(self, folder: Path, settled: int = 0) -> None:
+        """Put the rows into a checkpoint; the first so many, which the server has for sure, without what is large."""
+        rows = (plain(one, large=number >= settled) for number, one in enumerate(self.rows))
+        (folder / HISTORY).write_text("".join(json.dumps(one) + "\n" for one in rows))
 
 
 def history(folder: Path) -> History:
@@ -55,9 +58,9 @@ def history(folder: Path) -> History:
     return History(tuple(json.loads(line) for line in path.read_text().splitlines()))
 
 
-def plain(one: Row) -> Row:
-    """A row that JSON can hold; what it cannot (tables, images) is sent once and not again."""
-    return {name: value for name, value in one.items() if is_plain(value)}
+def plain(one: Row, *, large: bool = True) -> Row:
+    """A row that JSON can hold, with or without its tables and histograms."""
+    return {name: value for name, value in one.items() if is_plain(value) or (large and is_media(value))}
 
 
 def is_plain(value: object) -> bool:

@@ -22,7 +22,7 @@ def accuracy(predicted: Labels, labels: Labels) -> float:
 
 def f1(predicted: Labels, labels: Labels, classes: int) -> float:
     """The F1 of class 1 of two, else the mean of every class's (macro); 0 for a class that never occurs."""
-    counts = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    counts = confusion(predicted, labels, classes)
     right = np.diag(counts)
     both = counts.sum(0) + counts.sum(1)
     each = np.divide(2 * right, both, out=np.zeros(classes), where=both > 0)
@@ -63,6 +63,11 @@ def pearson(predicted: Numbers, labels: Numbers) -> float:
     one, other = predicted - predicted.mean(), labels - labels.mean()
     scale = math.sqrt(float(np.square(one).sum()) * float(np.square(other).sum()))
     return float((one * other).sum() / scale) if scale else 0.0
+
+
+def confusion(predicted: Labels, labels: Labels, classes: int) -> npt.NDArray[np.int64]:
+    """How often each class (row) was taken for each (column)."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def perplexity(loss: float) -> float:

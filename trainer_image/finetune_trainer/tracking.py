@@ -9,12 +9,15 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import wandb
 
+from finetune_trainer import media
 from finetune_trainer.contract.outcome import Run
 from finetune_trainer.contract.run_config import CommonRun
 from finetune_trainer.errors import ConfigurationError
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 15.0
 INIT_TIMEOUT = 30
+SETTLED_SECONDS = 120.0
+"""After so long the server has a row that was sent; the SDK sends every fifteen seconds."""
 PREEMPTING_EXIT = 85
 FINISHED_KEY = "finetune/finished"
 
@@ -74,6 +79,10 @@ class Tracking:
         self._closing = threading.Event()
         self._open = threading.Event()
         self._sent = 0
+        self._has = 0
+        self._settled: deque[tuple[float, int]] = deque()
+        self.files: Mapping[str, str] = {}
+        """Texts for the run's files, by their names there."""
         self.wishes = wishes(config)
         self.history = rows
         self.run: Any = None
@@ -120,6 +129,7 @@ class Tracking:
             self.reached = reached if isinstance(reached, int) else None
             self._sent = run.starting_step
             self._send_missing()
+            self._save_files()
         self._use_inputs(run)
         self._open.set()
         self._recover()
@@ -176,17 +186,31 @@ class Tracking:
 
     def _send_missing(self) -> None:
         for number in range(self._sent, len(self.history.rows)):
-            self.run.log(self.history.rows[number], step=number, commit=True)
-        self._sent = max(self._sent, len(self.history.rows))
+            row = self.history.rows[number]
+            self.run.log({name: media.displayed(name, one) for name, one in row.items()}, step=number, commit=True)
+        if self._sent < len(self.history.rows):
+            self._sent = len(self.history.rows)
+            self._settled.append((time.monotonic() + SETTLED_SECONDS, self._sent))
+
+    def _save_files(self) -> None:
+        for name, text in self.files.items():
+            path = self._here.work_dir / "wandb-files" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            self.run.save(str(path), base_path=str(path.parent), policy="now")
+
+    def keep_history(self, checkpoint: Path) -> None:
+        """Put the rows into a checkpoint; tables and histograms only as long as the server may not have them."""
+        with self._lock:
+            settled = 0
+            while self._settled and self._settled[0][0] <= time.monotonic():
+                settled = self._settled.popleft()[1]
+            self._has = max(self._has, settled)
+            self.history.write(checkpoint, settled=self._has)
 
     def wait_until_open(self, seconds: float) -> bool:
         """Wait for a connection that comes late; tell whether it came."""
         return self._open.wait(seconds)
-
-    def watch(self, model: Any) -> None:
-        """Log histograms of gradients or parameters, as WANDB_WATCH says."""
-        if self.run is not None and self.wishes.watch in {"gradients", "parameters", "all"}:
-            self.run.watch(model, log=self.wishes.watch, log_freq=100)
 
     def _degrade(self, sentence: str) -> None:
         sentence = redacted(f"{sentence} Training goes on.")

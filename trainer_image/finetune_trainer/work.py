@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.tasks import Prepared
 from finetune_trainer.trainer import RecoverableTrainer
 
 SECRET = ("token", "key", "password")
@@ -21,12 +23,23 @@ SECRET = ("token", "key", "password")
 class TaskTrainer(RightLoss, Writes, RecoverableTrainer):
     """The Trainer with the loss of the task, and texts where it writes them."""
 
+    evaluated: Any = None
+    """The rows of the last evaluation, for callbacks; none before the first."""
+    reads: Callable[[dict[str, Any]], None] = staticmethod(lambda _: None)
+    """Told every batch that is trained on."""
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """One forward and backward."""
+        self.reads(inputs)
+        return super().training_step(model, inputs, *args, **kwargs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A Trainer with everything but the recovery around it."""
 
     trainer: TaskTrainer
+    ready: Prepared
     fingerprint: str
     settings: dict[str, Any]
 
@@ -48,12 +61,18 @@ def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work
         eval_dataset=ready.eval_dataset,
         data_collator=ready.collator,
         processing_class=ready.processing_class,
-        compute_metrics=None if wanted.loss_only else ready.compute_metrics,
+        compute_metrics=None if wanted.loss_only else lambda evaluated: measured(trainer, ready, evaluated),
         preprocess_logits_for_metrics=None if wanted.loss_only else ready.preprocess_logits_for_metrics,
         callbacks=early_stopping(config),
     )
     trainer.task_loss, trainer.task_outputs, trainer.writing = ready.loss, ready.outputs, ready.writing
-    return Work(trainer=trainer, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
+    return Work(trainer=trainer, ready=ready, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
+
+
+def measured(trainer: TaskTrainer, ready: Prepared, evaluated: Any) -> Mapping[str, float]:
+    """The metrics of an evaluation, whose rows the callbacks look at afterwards."""
+    trainer.evaluated = evaluated
+    return ready.compute_metrics(evaluated)
 
 
 def early_stopping(config: RunConfig) -> list[Any]:
@@ -68,10 +87,15 @@ def early_stopping(config: RunConfig) -> list[Any]:
     ]
 
 
+def num_parameters(model: Any) -> int:
+    """How many parameters a model has, also when this process holds a part of them."""
+    return sum(getattr(one, "ds_numel", one.numel()) for one in model.parameters())
+
+
 def settings(args: Any, model: Any) -> dict[str, Any]:
     """Every hyperparameter and the model's shape, as W&B's run configuration has them; no key among them."""
     shape: dict[str, Any] = {}
     with contextlib.suppress(AttributeError):
         shape = model.config.to_dict()
-    named = {**shape, **args.to_dict(), "num_parameters": sum(one.numel() for one in model.parameters())}
+    named = {**shape, **args.to_dict(), "num_parameters": num_parameters(model)}
     return {name: value for name, value in named.items() if not name.endswith(SECRET)}

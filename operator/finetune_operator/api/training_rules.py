@@ -214,6 +214,17 @@ SAVE = "(has(self.save_strategy) ? self.save_strategy : 'steps')"
 BEST = "(has(self.load_best_model_at_end) && self.load_best_model_at_end)"
 WORKERS = "(has(self.dataloader_num_workers) && self.dataloader_num_workers > 0)"
 
+
+def evaluates(field: str, wanted: str) -> Rule:
+    """A field of the evaluation that means nothing without one."""
+    return Rule(
+        at="spec",
+        rule=f"!({wanted}) || (has(self.training.eval_strategy) && self.training.eval_strategy != 'no')",
+        message=f"evaluation.{field} needs training.eval_strategy: steps or epoch.",
+        field=f".evaluation.{field}",
+    )
+
+
 TRAINING = (
     Rule(
         at="spec.training",
@@ -274,13 +285,9 @@ TRAINING = (
         rule="self != 'group_by_length'",
         message=REFUSED["group_by_length"],
     ),
-    Rule(
-        at="spec",
-        rule="!has(self.evaluation.earlyStopping) "
-        "|| (has(self.training.eval_strategy) && self.training.eval_strategy != 'no')",
-        message="evaluation.earlyStopping needs training.eval_strategy: steps or epoch.",
-        field=".evaluation.earlyStopping",
-    ),
+    evaluates("earlyStopping", "has(self.evaluation.earlyStopping)"),
+    evaluates("predictionTable", "has(self.evaluation.predictionTable)"),
+    evaluates("confusionMatrix", "has(self.evaluation.confusionMatrix) && self.evaluation.confusionMatrix"),
     *(refused("spec.training", name, sentence) for name, sentence in REFUSED.items()),
 )
 

@@ -108,16 +108,6 @@ TABLE = (
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
     ),
     Feature(
-        field="spec.evaluation.predictionTable",
-        message="Tables of predictions are not built; leave it out.",
-        is_asked_for=lambda spec: spec.evaluation.prediction_table is not None,
-    ),
-    Feature(
-        field="spec.evaluation.confusionMatrix",
-        message="Confusion matrices are not built; leave it out.",
-        is_asked_for=lambda spec: spec.evaluation.confusion_matrix,
-    ),
-    Feature(
         field="spec.output.registry",
         message="Links to a registry are not built; link the artifact by hand.",
         is_asked_for=lambda spec: spec.output.registry is not None,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, metrics, models
+from finetune_trainer import data, metrics, models, showing
 from finetune_trainer.collating import Padding
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
@@ -54,6 +54,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        shown=showing.words,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, images, metrics, models
+from finetune_trainer import data, images, metrics, models, showing
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.keyed import Fixed, Keyed
@@ -56,6 +56,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, _chosen(config, plan, len(known.names))),
         fingerprint=data.fingerprint([one.remove_columns(IMAGE) for one in (train, held_out) if one is not None]),
+        shown=showing.classes,
     )
 
 

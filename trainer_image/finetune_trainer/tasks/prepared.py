@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune_trainer.generating import Writing
 from finetune_trainer.loss import Outputs, TaskLoss, plain
+from finetune_trainer.showing import Answers, Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +35,7 @@ class Prepared:
     """The SHA-256 of the tokenized data: equal data, equal fingerprint, on any machine."""
     writing: Writing | None = None
     """How the model writes texts in an evaluation; `preprocess_logits_for_metrics` gets them after the logits."""
+    answers: Answers | None = None
+    """What an evaluation's rows say as answers; absent where an example has no single one."""
+    shown: Shown | None = None
+    """What a table of predictions shows of a batch."""

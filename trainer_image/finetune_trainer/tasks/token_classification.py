@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from finetune_trainer import data, entities, metrics, models
+from finetune_trainer import data, entities, metrics, models, showing
 from finetune_trainer.collating import Padding
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
@@ -52,6 +52,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, wanted),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        shown=showing.tags,
     )
 
 

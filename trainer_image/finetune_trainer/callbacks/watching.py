@@ -1,0 +1,60 @@
+"""Histograms of gradients and parameters, as WANDB_WATCH says.
+
+The SDK's own `watch` counts passes of the process, so that a restarted job would show others; here the step decides.
+"""
+
+from typing import Any
+
+import torch
+import transformers
+
+from finetune_trainer import media
+from finetune_trainer.callbacks.scene import Scene
+
+EVERY_STEPS = 100
+BINS = 64
+
+
+def callback(scene: Scene) -> "Watching | None":
+    """On rank 0, where the job watches something."""
+    tracking = scene.tracking
+    if tracking is None or not scene.is_tracked or tracking.wishes.watch not in {"gradients", "parameters", "all"}:
+        return None
+    return Watching(scene, tracking.wishes.watch)
+
+
+class Watching(transformers.TrainerCallback):  # type: ignore[misc]  # transformers is untyped to us.
+    """Shows histograms of the first step and of every hundredth; of less frequently logged jobs, at that rhythm."""
+
+    def __init__(self, scene: Scene, what: str) -> None:
+        self._scene = scene
+        self._kinds = ("gradients", "parameters") if what == "all" else (what,)
+
+    def on_pre_optimizer_step(self, _args: Any, state: Any, _control: Any, model: Any = None, **_kwargs: Any) -> None:
+        """The gradients of a step are complete; the step is counted after its optimizer's."""
+        step = state.global_step + 1
+        every = max(EVERY_STEPS, state.logging_steps)
+        if step == 1 or step % every == 0:
+            self._scene.show(
+                {
+                    f"{kind}/{name}": shown
+                    for name, one in model.named_parameters()
+                    for kind in self._kinds
+                    if (shown := histogram(one.grad if kind == "gradients" else one)) is not None
+                }
+            )
+
+
+def histogram(values: torch.Tensor | None) -> media.Media | None:
+    """The histogram of a tensor's values; nothing where this process holds none of them."""
+    if values is None or values.numel() == 0:
+        return None
+    flat = values.detach().float().flatten()
+    low, high = float(flat.min()), float(flat.max())
+    if not (torch.isfinite(flat).all()):
+        return None
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts = torch.histc(flat, bins=BINS, min=low, max=high)
+    edges = [low + (high - low) * place / BINS for place in range(BINS + 1)]
+    return media.histogram(edges, [int(count) for count in counts.tolist()])
