@@ -165,8 +165,9 @@ def clean_environment() -> dict[str, str]:
 
 
 def weights(running: Running) -> str:
-    """The hash of the final weights."""
-    return hashlib.sha256((running.work / "output" / "final" / "model.safetensors").read_bytes()).hexdigest()
+    """The hash of the final weights, or of the adapter's."""
+    (path,) = (running.work / "output" / "final").glob("*model.safetensors")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def rows(running: Running) -> list[dict[str, Any]]:

@@ -67,6 +67,16 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
         ) from problem
 
 
+def refuse_as_model(place: Path, config: RunConfig) -> None:
+    """Refuse an adapter where a model is asked for."""
+    if (place / SETTINGS).exists() and not (place / "config.json").exists():
+        raise ConfigurationError(
+            "ModelUnsuitable",
+            f"{config.model.uri} holds an adapter, not a model. Train it with output.merged: true, or name its base in "
+            "model.uri.",
+        )
+
+
 def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
     """Write the model of finished work: whole, as an adapter, or with the adapter merged in; for every rank to call.
 

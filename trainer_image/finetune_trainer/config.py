@@ -130,7 +130,6 @@ def refuse_unbuilt(config: RunConfig) -> None:
     unbuilt = {
         "distributed.fsdp": config.distributed.fsdp is not None,
         "dataset.streaming": config.dataset.streaming,
-        "tokenizer.packing": config.tokenizer.packing,
         "tokenizer.stride": config.tokenizer.stride is not None,
         "dataset.splits.test": config.dataset.splits.test is not None,
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),

@@ -52,6 +52,7 @@ def _give_padding(loaded: Any, wanted: str | None) -> None:
 def model(config: RunConfig, loader: Any, loaded_tokenizer: Any | None, **task: Any) -> Any:
     """The job's model by one of transformers' Auto classes; `task` are what the task sets of its configuration."""
     place = folder(config.model.uri, config.model.revision, what="model")
+    adapters.refuse_as_model(place, config)
     settings = _settings(place, config.model, task)
     if loaded_tokenizer is not None:
         settings.pad_token_id = loaded_tokenizer.pad_token_id

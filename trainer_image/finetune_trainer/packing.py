@@ -1,11 +1,12 @@
 """Several short examples in one sequence, none of which sees another.
 
 An example's positions begin at 0; transformers' attention takes a position that does not follow the one before it for
-the beginning of another text, wherever a batch has no attention mask. `refuse_mixing` asks the model itself.
+the beginning of another text, wherever a batch has no attention mask and the model fills no cache. `refuse_mixing`
+asks the model itself.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -107,6 +108,11 @@ class Sequences:
         return [*values, *[filler] * missing]
 
 
+def apart(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """What the model makes of a batch, packed or not; for `RightLoss.task_outputs`."""
+    return model(**{name: value for name, value in inputs.items() if name != "labels"}, use_cache=False)
+
+
 def refuse_mixing(config: RunConfig, model: Any) -> None:
     """Refuse a model that would let packed texts see each other; found out by letting it read two."""
     what = None
@@ -131,7 +137,7 @@ def _mixes(model: Any) -> bool:
     try:
         with torch.no_grad():
             one, other = (
-                model(input_ids=each.to(model.device), position_ids=positions, use_cache=False)["logits"][0, 8:].float()
+                apart(model, {"input_ids": each.to(model.device), "position_ids": positions})["logits"][0, 8:].float()
                 for each in ids
             )
     except TypeError:

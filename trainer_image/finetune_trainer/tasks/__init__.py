@@ -15,6 +15,8 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "text-classification": "finetune_trainer.tasks.text_classification",
         "text-generation": "finetune_trainer.tasks.text_generation",
+        "conversational": "finetune_trainer.tasks.conversational",
+        "preference": "finetune_trainer.tasks.preference",
         "token-classification": "finetune_trainer.tasks.token_classification",
     }
 )

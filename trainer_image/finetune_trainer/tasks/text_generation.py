@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from finetune_trainer import data, metrics, models, packing
+from finetune_trainer import data, metrics, models, packing, showing
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.loss import IGNORED, CrossEntropy
+from finetune_trainer.loss import IGNORED, CrossEntropy, plain
 from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, text_columns, texts, vocabulary
 
@@ -63,9 +63,11 @@ def language_model(  # noqa: PLR0917 - What every task is made from, and its exa
             pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None
         ),
         loss=loss,
+        outputs=packing.apart if config.tokenizer.packing else plain,
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, metrics.chosen(names, known, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        shown=showing.continued,
     )
 
 

@@ -1,0 +1,137 @@
+"""Adapters: they are trained in place of the model, kept, merged, and as exact over restarts as whole models."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from finetune_trainer.config import plan, training_arguments
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.tasks import Prepared, prepared
+
+from tests.trainer import language, tiny
+from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.running import Job, result
+
+pytestmark = pytest.mark.training
+
+BEST = {"eval_strategy": "epoch", "save_strategy": "epoch", "load_best_model_at_end": True, "save_total_limit": 1}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with model and data."""
+    return language.furnished(tmp_path_factory.mktemp("language"))
+
+
+def ready(place: Path, **more: Any) -> Prepared:
+    blocks = language.blocks(place, "texts", **more)
+    whole = RunConfig.model_validate({**tiny.config().model_dump(by_alias=True, exclude_unset=True), **blocks})
+    wanted = plan(whole, 1)
+    return prepared(whole, wanted, training_arguments(wanted, place / "out"), place / "cache")
+
+
+def trained(made: Prepared) -> set[str]:
+    """The modules that are trained, without their place in the model."""
+    names = [name for name, one in made.model.named_parameters() if one.requires_grad]
+    return {name.partition(".lora_")[0].rpartition(".")[2] for name in names}
+
+
+def test_all_linear_layers_but_the_output_get_matrices(place: Path) -> None:
+    made = ready(place, peft={"method": "lora", "r": 4})
+
+    assert trained(made) == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_modules_are_chosen_by_name(place: Path) -> None:
+    made = ready(place, peft={"method": "lora", "targetModules": ["q_proj"], "modulesToSave": ["norm"]})
+
+    names = {name for name, one in made.model.named_parameters() if one.requires_grad and "lora" not in name}
+    assert (trained(made) - {"weight"}, names) == (
+        {"q_proj", "default"},
+        {"base_model.model.model.norm.modules_to_save.default.weight"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        (
+            {"peft": {"method": "lora", "targetModules": ["query"]}},
+            "query is no module of the model. It has down_proj,",
+        ),
+        ({"peft": {"method": "dora", "modulesToSave": ["head"]}}, "peft.modulesToSave: head is no module"),
+        ({"peft": {"method": "lora", "targetModules": ["all-linear", "q_proj"]}}, "all-linear stands alone"),
+        ({"peft": {"method": "qlora"}}, "qlora is not supported yet"),
+    ],
+)
+def test_an_adapter_that_cannot_be_is_refused(blocks: dict[str, Any], words: str, place: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        ready(place, **blocks)
+
+    assert words in raised.value.message
+
+
+def test_an_adapter_in_place_of_a_model_is_refused_with_the_way_out(place: Path, tmp_path: Path) -> None:
+    ready(place, peft={"method": "lora"}).model.save_pretrained(tmp_path / "adapter")
+
+    with pytest.raises(ConfigurationError) as raised:
+        ready(place, model={"uri": f"file://{tmp_path / 'adapter'}"})
+
+    assert raised.value.message.endswith("Train it with output.merged: true, or name its base in model.uri.")
+
+
+def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None:  # noqa: F811 - The fixture.
+    peft = {"method": "dora", "r": 4, "dropout": 0.1}
+    wanted = changed(dict(job.config), peft=peft, output={"merged": True}, training=BEST)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = replace(job, config=wanted, folder=job.folder / "again")
+
+    assert result(language.disturbed_both_ways(again, 6, 14)) == result(plain)
+
+
+def test_an_adapter_in_packed_conversations_is_exact_over_restarts(job: Job, place: Path) -> None:  # noqa: F811 - The fixture.
+    blocks = language.blocks(
+        place,
+        "talks",
+        tokenizer={"maxLength": 128, "packing": True, "chatTemplate": language.MARKED},
+        peft={"method": "lora", "dropout": 0.1},
+    )
+    wanted = changed({**job.config, **blocks}, training={"max_steps": 12})
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = replace(job, config=wanted, folder=job.folder / "again")
+
+    assert result(language.disturbed_both_ways(again, 3, 8)) == result(plain)
+    assert (
+        json.loads((plain.work / "output" / "final" / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == f"file://{place / 'llama'}"
+    )
+
+
+def test_a_merged_model_says_what_its_adapter_said(place: Path, tmp_path: Path) -> None:
+    from finetune_trainer.adapters import save_final
+    from transformers import AutoModelForCausalLM
+
+    from tests.trainer.learn import trainer
+
+    blocks = language.blocks(place, "texts", peft={"method": "lora"}, output={"merged": True})
+    whole = RunConfig.model_validate(
+        {
+            **tiny.config(training={"max_steps": 2, "learning_rate": 1e-2}).model_dump(
+                by_alias=True, exclude_unset=True
+            ),
+            **blocks,
+        }
+    )
+    made = trainer(whole, tmp_path)
+    made.train()
+    ids = torch.tensor([[1, 2, 3, 4]])
+    said = made.model.eval()(input_ids=ids).logits
+
+    save_final(made, tmp_path / "final", whole)
+
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "final")
+    torch.testing.assert_close(again(input_ids=ids).logits, said)
