@@ -1,5 +1,6 @@
 """The promise: however often a job is taken away, its weights and its losses are those of an undisturbed run."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,10 +118,11 @@ def test_a_checkpoint_that_the_status_names_is_not_silently_given_up(job: Job) -
     assert (running.outcome().reason, running.end()) == ("CheckpointNotFound", ExitCode.RETRY)
 
 
-def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step_and_its_examples(job: Job) -> None:  # noqa: F811 - The fixture.
     broken = changed(dict(job.config), training={"learning_rate": 1e30, "max_grad_norm": 0})
     word = replace(job, config=broken).attempt().outcome()
-    assert (word.kind, word.reason) == (OutcomeKind.FAILED, "LossNotFinite")
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "LossNotFinite")
+    assert re.search(r"loss of step \d+ .* held the training examples \d+, \d+, \d+, \d+ \(", word.message)
 
 
 def test_early_stopping_keeps_its_patience_over_a_stop(job: Job) -> None:  # noqa: F811 - The fixture.

@@ -22,6 +22,7 @@ from transformers.trainer_callback import ExportableState
 
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.errors import TrainingFailed
+from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.keyed import Keyed
 from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment
 
@@ -77,6 +78,10 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
     _stepped_at: float | None = None
     save_seconds: float | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._watch = LossWatch()
+
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train from a restored checkpoint, or from the beginning."""
         self._resumed_from = str(resume_from_checkpoint) if resume_from_checkpoint else None
@@ -97,16 +102,16 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
         super()._run_epoch(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One forward and backward; refuses a loss that is not a number."""
+        """One forward and backward; a loss that is not a number ends the run as soon as it is seen."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss).all():
-            step = self.state.global_step + 1
-            raise TrainingFailed(
-                "LossNotFinite",
-                f"The loss of step {step} is not a number. Lower training.learning_rate, check that step's data, or "
-                "train with bf16 instead of fp16.",
-            )
+        self._watch.note(loss, self.state.global_step + 1)
+        self._refuse_bad_numbers(wait=False)
         return loss
+
+    def _refuse_bad_numbers(self, *, wait: bool) -> None:
+        if (step := self._watch.found(wait=wait)) is not None:
+            loader = self.callback_handler.train_dataloader
+            raise not_finite(step, examples_of(loader, step, self.args.gradient_accumulation_steps))
 
     def _maybe_log_save_evaluate(self, tr_loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         at_epoch_end, self._at_epoch_end = self._at_epoch_end, False
@@ -114,6 +119,8 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
             return
         if not at_epoch_end:
             self._note_step()
+            if not self.args.fp16:  # Under a loss scaler, a step of infinite gradients is skipped.
+                self._watch.note(args[0] if args else kwargs.get("grad_norm"), self.state.global_step)
         stop = self.guard.to_stop()
         self._log_then_rest(stop, tr_loss, *args, **kwargs)
         stop = stop or bool(self._put_off)
@@ -131,6 +138,8 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
         wanted = Due(evaluate=self.control.should_evaluate, save=self.control.should_save)
         if stop or self._put_off:
             self._put_off_if_any(wanted)
+        if self.control.should_log or self.control.should_evaluate or self.control.should_save:
+            self._refuse_bad_numbers(wait=True)
         before = self._rng_state() if self.control.should_evaluate else None
         try:
             super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
@@ -187,6 +196,7 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
     # Writing.
 
     def _save_recovery(self, kind: CheckpointKind) -> None:
+        self._refuse_bad_numbers(wait=True)  # Nobody could go on from such weights.
         started = time.monotonic()
         folder = self.guard.staging / f"checkpoint-{self.state.global_step:08d}"
         if self.args.local_process_index == 0:
