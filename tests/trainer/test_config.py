@@ -64,11 +64,41 @@ def test_zero_compiles_no_optimizer(stage: int) -> None:
 
 
 def test_a_deepspeed_configuration_of_the_user_keeps_its_words() -> None:
-    own = {"zero_optimization": {"stage": 2, "reduce_bucket_size": 7}, "gradient_clipping": 0.5}
+    zero = {"stage": 3, "reduce_bucket_size": 7}
+    own = {"zero_optimization": zero, "gradient_clipping": 0.5, "train_batch_size": 16}
+    job = tiny.config(distributed={"deepspeed": {"config": own}}, training={"max_grad_norm": 0.5})
 
-    given = plan(tiny.config(distributed={"deepspeed": {"config": own}}), 2).arguments["deepspeed"]
+    given = plan(job, 2).arguments["deepspeed"]
 
-    assert (own.items() <= given.items(), given["train_batch_size"]) == (True, "auto")
+    assert given["zero_optimization"] == {**zero, "stage3_gather_16bit_weights_on_model_save": True}
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        pytest.param({"gradient_clipping": 0.5}, "is 0.5, and training.max_grad_norm comes to 1.0", id="clipping"),
+        pytest.param({"train_batch_size": 16}, "is 16, and globalBatchSize comes to 8", id="batch"),
+        pytest.param({"bf16": {"enabled": True}}, "training.bf16 comes to False", id="precision"),
+        pytest.param({"bf16": True}, "bf16 is not a section", id="no section"),
+        pytest.param({"optimizer": {"type": "Adam"}}, "Choose it with training.optim", id="optimizer"),
+        pytest.param({"elasticity": {}}, "has not been shown to resume exactly", id="unknown section"),
+        pytest.param({"zero_optimization": {"stage": 0}}, "use distributed.ddp", id="stage"),
+        pytest.param({"zero_optimization": {"stage": 2, "offload_optimizer": {}}}, "Leave it out", id="offload"),
+        pytest.param(
+            {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": False}},
+            "could not be published",
+            id="a model in pieces",
+        ),
+    ],
+)
+def test_what_of_a_deepspeed_configuration_cannot_be_is_refused_with_its_place(
+    own: dict[str, Any], sentence: str
+) -> None:
+    whole = {"zero_optimization": {"stage": 2}, **own}
+
+    problem = refusal(distributed={"deepspeed": {"config": whole}})
+
+    assert (sentence in problem.message, problem.message.startswith("distributed.deepspeed.config.")) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +106,6 @@ def test_a_deepspeed_configuration_of_the_user_keeps_its_words() -> None:
     [
         ({"peft": {"method": "lora"}}, "Unsupported"),
         ({"distributed": {"fsdp": {}}}, "Unsupported"),
-        ({"distributed": {"deepspeed": {"zeroStage": 3}}}, "Unsupported"),
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),
         ({"tokenizer": {"packing": True}}, "Unsupported"),

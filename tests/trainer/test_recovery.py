@@ -1,5 +1,6 @@
 """How often a checkpoint is taken, what fits into a grace period, and what a checkpoint remembers beside tensors."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,15 +47,27 @@ def test_what_fits_into_the_grace_period_is_done(
     assert ((left.may_save, left.may_publish), left.sentence() is None) == (fits, all(fits))
 
 
-def test_a_moment_comes_back_as_it_was(tmp_path: Path) -> None:
-    before = Moment(
-        tr_loss=0.1 + 0.2,
-        total_loss=1e-300,
-        last_logged=3,
-        initial_step=0,
-        initial_tokens=0,
-        due=(Due(evaluate=True, save=False),),
-    )
-    before.write(tmp_path, 1)
+BEFORE = Moment(
+    tr_loss=0.1 + 0.2,
+    total_loss=1e-300,
+    last_logged=3,
+    initial_step=0,
+    initial_tokens=0,
+    due=(Due(evaluate=True, save=False),),
+)
 
-    assert (moment(tmp_path, 1), moment(tmp_path, 0)) == (before, None)
+
+def test_a_moment_comes_back_as_it_was(tmp_path: Path) -> None:
+    other = replace(BEFORE, tr_loss=0.7)
+    BEFORE.write(tmp_path, 0)
+    other.write(tmp_path, 1)
+
+    assert (moment(tmp_path, 0, 2), moment(tmp_path, 1, 2)) == (BEFORE, other)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_another_number_of_ranks_goes_on_with_the_mean_of_the_losses(rank: int, tmp_path: Path) -> None:
+    replace(BEFORE, tr_loss=0.5).write(tmp_path, 0)
+    replace(BEFORE, tr_loss=1.5).write(tmp_path, 1)
+
+    assert moment(tmp_path, rank, 3) == replace(BEFORE, tr_loss=1.0)

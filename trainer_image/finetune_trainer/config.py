@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic
 
-from finetune_trainer import deepspeed
+from finetune_trainer import deepspeed, fsdp
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import arguments
@@ -19,6 +19,8 @@ DEFAULT_BATCH_SIZE = 8
 """transformers' per_device_train_batch_size."""
 BETTER_WHEN_LOWER = frozenset({"loss", "perplexity", "mse", "mae", "rmse"})
 """Metrics of which transformers knows only the first to be better when lower."""
+DEFAULT_CLIPPING = 1.0
+"""transformers' max_grad_norm."""
 EVAL_ACCUMULATION = 32
 """Batches after which an evaluation's rows leave the device, where the job does not say."""
 
@@ -83,7 +85,10 @@ def plan(config: RunConfig, world_size: int) -> Plan:
     settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
     settings |= _best(config, wanted)
     if config.distributed.deepspeed is not None:
-        settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed), "optim": _optimizer(wanted)}
+        said = _said_to_deepspeed(wanted, batch, accumulation, world_size)
+        settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed, said), "optim": _optimizer(wanted)}
+    elif config.distributed.fsdp is not None:
+        settings |= fsdp.settings(config.distributed.fsdp, world_size)
     elif world_size > 1:
         ddp = config.distributed.ddp
         settings["ddp_find_unused_parameters"] = ddp is not None and ddp.find_unused_parameters
@@ -119,6 +124,20 @@ def _best(config: RunConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {"greater_is_better": False} if lower and wanted.get("greater_is_better") is None else {}
 
 
+def _said_to_deepspeed(
+    wanted: Mapping[str, Any], batch: int, accumulation: int, world_size: int
+) -> dict[str, deepspeed.Said]:
+    said = {
+        "train_batch_size": ("globalBatchSize", batch * accumulation * world_size),
+        "train_micro_batch_size_per_gpu": ("training.per_device_train_batch_size", batch),
+        "gradient_accumulation_steps": ("training.gradient_accumulation_steps", accumulation),
+        "gradient_clipping": ("training.max_grad_norm", wanted.get("max_grad_norm", DEFAULT_CLIPPING)),
+        "bf16.enabled": ("training.bf16", bool(wanted.get("bf16") or wanted.get("bf16_full_eval"))),
+        "fp16.enabled": ("training.fp16", bool(wanted.get("fp16") or wanted.get("fp16_full_eval"))),
+    }
+    return {place: deepspeed.Said(field=field, value=value) for place, (field, value) in said.items()}
+
+
 def _optimizer(wanted: Mapping[str, Any]) -> str:
     # Fused AdamW would be compiled on the spot under DeepSpeed; the plain one gives the same numbers.
     chosen = str(wanted.get("optim", "adamw_torch"))
@@ -148,13 +167,16 @@ def training_arguments(plan: Plan, output_dir: Path) -> Any:
     here: dict[str, Any] = {"output_dir": str(output_dir), "use_cpu": cpu}
     if cpu:
         here["dataloader_pin_memory"] = False
-        if "ddp_find_unused_parameters" in plan.arguments:
+        if "ddp_find_unused_parameters" in plan.arguments or "fsdp" in plan.arguments:
             here["ddp_backend"] = "gloo"
     if "deepspeed" in plan.arguments:
         deepspeed.make_ready(cpu=cpu)
     try:
-        return transformers.TrainingArguments(**{**plan.arguments, **here})
+        made = transformers.TrainingArguments(**{**plan.arguments, **here})
     except (ValueError, ImportError) as problem:
         raise ConfigurationError(
             "TrainingArgumentsRefused", f"transformers refuses spec.training: {problem} Correct it there."
         ) from problem
+    if "fsdp" in plan.arguments:
+        fsdp.make_ready(cpu=cpu)
+    return made

@@ -5,8 +5,9 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ACCUMULATORS = "accumulators_{rank}.json"
@@ -46,12 +47,22 @@ class Moment:
         (folder / ACCUMULATORS.format(rank=rank)).write_text(json.dumps(asdict(self)))
 
 
-def moment(folder: Path, rank: int) -> Moment | None:
-    """What a rank wrote; none when it took no part in the checkpoint."""
-    path = folder / ACCUMULATORS.format(rank=rank)
-    if not path.exists():
-        return None
-    raw = json.loads(path.read_text())
+def moment(folder: Path, rank: int, world_size: int) -> Moment:
+    """What a rank wrote, or what every rank goes on with when another number of them wrote the checkpoint."""
+    known = [_read(folder, one) for one in range(writers(folder))]
+    if len(known) == world_size:
+        return known[rank]
+    # The loss is logged as the mean over the ranks, so that each may go on with the mean.
+    return replace(known[0], tr_loss=fmean(one.tr_loss for one in known))
+
+
+def writers(folder: Path) -> int:
+    """How many ranks wrote a checkpoint."""
+    return len(list(folder.glob(ACCUMULATORS.format(rank="*"))))
+
+
+def _read(folder: Path, rank: int) -> Moment:
+    raw = json.loads((folder / ACCUMULATORS.format(rank=rank)).read_text())
     return Moment(**{**raw, "due": tuple(Due(**one) for one in raw["due"])})
 
 

@@ -20,11 +20,11 @@ import torch
 import transformers
 from transformers.trainer_callback import ExportableState
 
+from finetune_trainer import deepspeed, sharing
 from finetune_trainer.contract.outcome import CheckpointKind
-from finetune_trainer.errors import TrainingFailed
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.keyed import Keyed
-from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment
+from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment, writers
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
 
     _resumed_from: str | None = None
     _rng_after_due: dict[str, Any] | None = None
+    _resized = False
+    _decays: tuple[float, ...] = ()
     _at_epoch_end = False
     _deferred = False
     _put_off: tuple[Due, ...] = ()
@@ -89,6 +91,7 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
         self.args.restore_callback_states_from_checkpoint = True  # Early stopping keeps its patience.
         if self._resumed_from is not None:
             self.args.eval_on_start = False  # Done by the attempt that started.
+            self._resize(Path(self._resumed_from))
         self.add_callback(_Hooks(self))
         return super().train(resume_from_checkpoint=self._resumed_from, **kwargs)
 
@@ -190,8 +193,20 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
             super().log(logs, start_time)
 
     def _load_best_model(self) -> None:
-        if not self.stopped:
+        if self.stopped:
+            return
+        folder, is_first = Path(self.state.best_model_checkpoint), self.args.process_index == 0
+        if self.is_deepspeed_enabled and self.accelerator.state.deepspeed_plugin.zero_stage == 3:
+            sharing.load_sharded(self.model, folder, is_first=is_first)
+            return
+        # What remains of the best model are its weights, in the first pod: DeepSpeed's own state of it is not kept.
+        shards, self.is_deepspeed_enabled = self.is_deepspeed_enabled, False
+        try:
             super()._load_best_model()
+        finally:
+            self.is_deepspeed_enabled = shards
+        if self.args.world_size > 1 and not self.is_fsdp_enabled:
+            sharing.spread(self.model)
 
     # Writing.
 
@@ -256,15 +271,30 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
 
     # Resuming.
 
+    def _resize(self, folder: Path) -> None:
+        """Have DeepSpeed read a checkpoint that another number of ranks wrote; collective."""
+        self._resized = self.is_deepspeed_enabled and writers(folder) != self.args.world_size
+        if self._resized:
+            if self.args.local_process_index == 0:
+                deepspeed.make_universal(folder)
+            self._barrier()
+            self.accelerator.state.deepspeed_plugin.deepspeed_config |= deepspeed.READ_UNIVERSAL
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
+        """The optimizer; notes the weight decay of its groups."""
+        made = super().create_optimizer(*args, **kwargs)
+        self._decays = tuple(group["weight_decay"] for group in made.param_groups)
+        return made
+
     def take_up(self) -> None:
         """Take up the accumulators of the checkpoint and do what its stop had put off; at the beginning of the loop."""
         if self._resumed_from is None:
             return
         folder = Path(self._resumed_from)
         self.guard.cadence.restart(self.state.global_step)
-        now = moment(folder, self.args.process_index)
-        if now is None:
-            return  # Another number of ranks, allowed by checkpoint.allowChange.
+        now = moment(folder, self.args.process_index, self.args.world_size)
+        if self._resized:
+            deepspeed.give_back_decay(self.optimizer, self._decays)
         self._tr_loss += now.tr_loss
         self._total_loss_scalar = now.total_loss
         self._globalstep_last_logged = now.last_logged
@@ -317,20 +347,7 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
 
     def strategy(self) -> str:
         """The strategy that the wrapped model shows, in words; refuses one that is not the one asked for."""
-        world = self.args.world_size
-        if self.is_deepspeed_enabled:
-            stage = self.model_wrapped.zero_optimization_stage()
-            wanted = self.accelerator.state.deepspeed_plugin.zero_stage
-            if stage != wanted:
-                raise TrainingFailed("StrategyNotInEffect", f"ZeRO stage {wanted} was asked for, {stage} is in effect.")
-            return f"zero-{stage} x {world}"
-        if world == 1:
-            return "single process"
-        if not isinstance(self.model_wrapped, torch.nn.parallel.DistributedDataParallel):
-            raise TrainingFailed(
-                "StrategyNotInEffect", "Several processes train, but their gradients would not be averaged."
-            )
-        return f"ddp x {world}"
+        return sharing.strategy(self)
 
 
 class _Hooks(transformers.TrainerCallback):  # type: ignore[misc]  # As above.
