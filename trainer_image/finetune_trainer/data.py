@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import hub, sources
+from finetune_trainer import mixing, splits, streams
 from finetune_trainer.contract.run_config import DatasetSource, RunConfig
-from finetune_trainer.errors import ConfigurationError, TrainerError
+from finetune_trainer.errors import ConfigurationError
 
 EVALUATION_SPLITS = ("validation", "test")
 BATCH = 1000
@@ -25,9 +25,9 @@ class Raw:
 def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
     """Read the training split, and the evaluation split when the job evaluates."""
     source = config.dataset
-    builder = _opened(source, cache)
-    there = tuple(builder.info.splits)
-    train = _split(builder, source, source.splits.train, source.max_samples.train)
+    builder = splits.opened(source, cache)
+    there = splits.names(builder)
+    train = _train(builder, config, cache)
     if not evaluates:
         return Raw(train=train, evaluation=None)
     name = source.splits.evaluation or next((name for name in EVALUATION_SPLITS if name in there), None)
@@ -37,7 +37,24 @@ def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
             f"{source.uri} has no validation or test split to evaluate on; it has {', '.join(there)}. Name one in "
             "dataset.splits.evaluation, a slice such as train[90%:] if need be, or set eval_strategy: no.",
         )
-    return Raw(train=train, evaluation=_split(builder, source, name, source.max_samples.evaluation))
+    held_out = splits.split(builder, source, name, source.max_samples.evaluation)
+    return Raw(train=train, evaluation=streams.whole(held_out) if source.streaming else held_out)
+
+
+def _train(builder: Any, config: RunConfig, cache: Path) -> Any:
+    """The training split, with what is mixed into it."""
+    source, limit = config.dataset, config.dataset.max_samples.train
+    train = splits.split(builder, source, source.splits.train, None if source.mix else limit)
+    if not source.mix:
+        return train
+
+    def read(one: DatasetSource, name: str) -> Any:
+        return splits.split(splits.opened(one, cache), one, name, None)
+
+    table = mixing.mixed(train, source, read, streams.seed(config))
+    if limit is None:
+        return table
+    return table.take(limit) if source.streaming else table.select(range(min(limit, len(table))))
 
 
 def column(table: Any, name: str, source: DatasetSource) -> str:
@@ -65,22 +82,18 @@ def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: 
     if "labels" in identity:
         features["labels"] = datasets.Value("int64")
     features |= {name: datasets.Value(kind) for name, kind in others.items()}
+    options: dict[str, Any] = {"batched": True, "batch_size": BATCH, "with_indices": True}
+    options |= {"remove_columns": table.column_names, "features": datasets.Features(features)}
+    if streams.is_stream(table):
+        return table.map(encode, **options)
     told = hashlib.sha256(repr((table._fingerprint, sorted(identity.items()))).encode())  # noqa: SLF001 - It has no other name.
-    return table.map(
-        encode,
-        batched=True,
-        batch_size=BATCH,
-        with_indices=True,
-        remove_columns=table.column_names,
-        features=datasets.Features(features),
-        new_fingerprint=told.hexdigest()[:32],
-    )
+    return table.map(encode, new_fingerprint=told.hexdigest()[:32], **options)
 
 
 def fingerprint(tables: Iterable[Any]) -> str:
-    """The SHA-256 of tokenized data: of their numbers, not of how or where they are stored."""
+    """The SHA-256 of the numbers in tokenized data, however they are stored; of a stream, of those at its head."""
     digest = hashlib.sha256()
-    for table in tables:
+    for table in map(streams.head, tables):
         digest.update(f"{len(table)} {sorted(table.column_names)};".encode())
         for batch in table.with_format("arrow").iter(BATCH):
             for name in sorted(table.column_names):
@@ -97,81 +110,3 @@ def _add(digest: Any, values: Any) -> None:
         values = values.flatten()
     kind = pa.float64() if pa.types.is_floating(values.type) else pa.int64()
     digest.update(values.cast(kind).to_numpy(zero_copy_only=False).tobytes())
-
-
-def _opened(source: DatasetSource, cache: Path) -> Any:
-    """The data set's builder, with everything downloaded and converted."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    return _read(source, lambda: sources.builder(source, cache))
-
-
-def _read(source: DatasetSource, opened: Callable[[], Any]) -> Any:
-    try:
-        builder = opened()
-        builder.download_and_prepare()
-    except TrainerError:
-        raise
-    except Exception as problem:
-        raise _in_words(problem, source) from problem
-    return builder
-
-
-def _in_words(problem: Exception, source: DatasetSource) -> Exception:
-    """What reading failed of, for whoever can help; an unknown problem stays what it is."""
-    import datasets.exceptions as known
-    from huggingface_hub.errors import RevisionNotFoundError
-
-    if (refusal := hub.refusal(problem, source.uri)) is not None:
-        return refusal
-    if "BuilderConfig" in str(problem) or "Config name is missing" in str(problem):
-        return ConfigurationError(
-            "DatasetConfigNotFound", f"{source.uri}: {_lines(problem, 2)}. Correct dataset.config."
-        )
-    if any(isinstance(one, RevisionNotFoundError) for one in hub.chain(problem)):
-        return ConfigurationError(
-            "DatasetNotFound", f"{source.uri} has no revision {source.revision}. Correct dataset.revision."
-        )
-    if isinstance(problem, known.DataFilesNotFoundError | known.DatasetNotFoundError):
-        return ConfigurationError(
-            "DatasetNotFound",
-            f"{source.uri} is not on the Hub, holds no data, or is hidden from this token. Correct dataset.uri, or "
-            "name a Secret with a token that may read it in hub.secretRef.",
-        )
-    if isinstance(problem, known.DatasetBuildError | ValueError | UnicodeError | OSError):
-        deepest = [*hub.chain(problem)][-1]
-        return ConfigurationError(
-            "UnreadableFile",
-            f"{source.uri} cannot be read: {_lines(deepest)}. Every file must be whole, of one kind and with the "
-            "same columns.",
-        )
-    return problem
-
-
-def _lines(problem: BaseException, most: int = 1) -> str:
-    lines = str(problem).strip().splitlines() or [type(problem).__name__]
-    return " ".join(lines[:most]).rstrip(".")
-
-
-def _split(builder: Any, source: DatasetSource, name: str, limit: int | None) -> Any:
-    base = name.partition("[")[0]
-    there = tuple(builder.info.splits)
-    if base not in there:
-        raise ConfigurationError(
-            "SplitNotFound", f"{source.uri} has no split {base}; it has {', '.join(there)}. Correct dataset.splits."
-        )
-    nothing = f"{source.uri} has no rows in {name}. Give it data, or another split."
-    try:
-        table = builder.as_dataset(split=name)
-    except (ValueError, AssertionError) as problem:
-        if "no data" in str(problem):
-            raise ConfigurationError("EmptyDataset", nothing) from problem
-        raise ConfigurationError(
-            "SplitNotFound", f"{name} is not a split or slice of {source.uri}: {problem}. Write, say, train[:90%]."
-        ) from problem
-    if limit is not None:
-        table = table.select(range(min(limit, len(table))))
-    if len(table) == 0:
-        raise ConfigurationError("EmptyDataset", nothing)
-    return table

@@ -5,10 +5,15 @@ from finetune_trainer.contract import environment
 from finetune_operator import names
 from finetune_operator.api.rule import Rule, refused
 
-OUR_PATHS = (environment.CONFIG_DIR, environment.DEFAULT_WORK_DIR, environment.DEFAULT_CHECKPOINT_DIR)
+OUR_PATHS = (
+    environment.CONFIG_DIR,
+    environment.DEFAULT_WORK_DIR,
+    environment.DEFAULT_CHECKPOINT_DIR,
+    environment.DEFAULT_OUTPUT_DIR,
+)
 SCRATCH = "/tmp"  # noqa: S108 (the pod's own)
 NODE_PATHS = ("/dev", "/proc", "/sys")
-OUR_VOLUMES = ("config", "work", "tmp", "shm", "checkpoints")
+OUR_VOLUMES = ("config", "work", "tmp", "shm", "checkpoints", "model-output")
 SOURCES = ("persistentVolumeClaim", "configMap", "secret", "emptyDir", "projected", "csi", "ephemeral", "image")
 COUNTED = ", ".join(f"has(self.{source})" for source in SOURCES)
 TAKEN = ", ".join(f"'{path}'" for path in ("/", SCRATCH, *OUR_PATHS, *NODE_PATHS))

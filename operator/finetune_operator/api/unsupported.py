@@ -9,7 +9,7 @@ from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
 BUILT_TASKS = frozenset({"text-classification", "text-generation"})
-BUILT_SCHEMES = ("hf://", "file://")
+BUILT_SCHEMES = ("hf://", "file://", "wandb://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +37,20 @@ TABLE = (
     ),
     Feature(
         field="spec.model.uri",
-        message="Models are read from hf:// and file:// only; put the model on the Hub or on a volume.",
+        message="Models are read from hf://, file:// and wandb:// only; put the model on a volume or in W&B.",
         is_asked_for=lambda spec: spec.model is not None and is_elsewhere(spec.model.uri),
     ),
     Feature(
         field="spec.tokenizer.uri",
-        message="Tokenizers are read from hf:// and file:// only; put the tokenizer on the Hub or on a volume.",
+        message="Tokenizers are read from hf://, file:// and wandb:// only; put it on a volume or in W&B.",
         is_asked_for=lambda spec: is_elsewhere(spec.tokenizer.uri),
     ),
     Feature(
         field="spec.dataset.uri",
-        message="Data sets are read from hf:// and file:// only; put the data on the Hub or on a volume.",
-        is_asked_for=lambda spec: spec.dataset is not None and is_elsewhere(spec.dataset.uri),
+        message="Data sets are read from hf://, file:// and wandb:// only; put the data on a volume or in W&B.",
+        is_asked_for=lambda spec: (
+            spec.dataset is not None and any(is_elsewhere(one.uri) for one in (spec.dataset, *spec.dataset.mix))
+        ),
     ),
     Feature(
         field="spec.dataset.streaming",
@@ -108,23 +110,8 @@ TABLE = (
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
     ),
     Feature(
-        field="spec.output.registry",
-        message="Links to a registry are not built; link the artifact by hand.",
-        is_asked_for=lambda spec: spec.output.registry is not None,
-    ),
-    Feature(
-        field="spec.output.hub",
-        message="Pushing to the Hub is not built; take the model from its W&B artifact.",
-        is_asked_for=lambda spec: spec.output.hub is not None,
-    ),
-    Feature(
-        field="spec.output.volume",
-        message="Writing the model to a volume is not built; take it from its W&B artifact.",
-        is_asked_for=lambda spec: spec.output.volume is not None,
-    ),
-    Feature(
         field="spec.output.uri",
-        message="Writing the model to object storage is not built; take it from its W&B artifact.",
+        message="Writing the model to object storage is not built; use output.volume, or its W&B artifact.",
         is_asked_for=lambda spec: spec.output.uri is not None,
     ),
     Feature(

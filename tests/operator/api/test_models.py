@@ -73,13 +73,15 @@ def test_a_part_of_the_pod_that_does_not_fit_is_refused() -> None:
 
 
 def test_the_rules_know_every_volume_of_the_operator() -> None:
-    with_checkpoints = job(checkpoint={"volume": {"claimName": "disk"}})
-    assert {volume["name"] for volume in volumes(with_checkpoints)} == set(pod_rules.OUR_VOLUMES)
+    claim = {"volume": {"claimName": "disk"}}
+    with_claims = job(checkpoint=claim, output=claim)
+    assert {volume["name"] for volume in volumes(with_claims)} == set(pod_rules.OUR_VOLUMES)
 
 
 def test_the_rules_know_every_path_of_the_operator() -> None:
-    with_checkpoints = job(checkpoint={"volume": {"claimName": "disk"}})
-    paths = {mount["mountPath"] for mount in volume_mounts(with_checkpoints)}
+    claim = {"volume": {"claimName": "disk"}}
+    with_claims = job(checkpoint=claim, output=claim)
+    paths = {mount["mountPath"] for mount in volume_mounts(with_claims)}
     assert paths - {"/dev/shm"} == {*pod_rules.OUR_PATHS, pod_rules.SCRATCH}  # noqa: S108 (below /dev, which is refused)
 
 

@@ -31,7 +31,7 @@ class ModelSource(Model):
     """The model to start from."""
 
     uri: str
-    """Where it is: hf://owner/name, file:///mounted/path, wandb://entity/project/artifact:alias, s3:// or gs://."""
+    """Where it is: hf://owner/name, file:///mounted/path or wandb://entity/project/artifact:alias."""
     revision: str | None = None
     """The branch, tag or commit of an hf:// model; the default branch when absent."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "float32"
@@ -134,10 +134,30 @@ class MaxSamples(Model):
 
 
 class DatasetSource(Model):
+class MixedSource(Model):
+    """A further data set that training examples are drawn from."""
+
+    uri: str
+    """Where it is, as dataset.uri."""
+    config: str | None = None
+    """The configuration of an hf:// data set."""
+    revision: str | None = None
+    """The branch, tag or commit of an hf:// data set."""
+    split: str = "train"
+    """The split, a name or a slice such as train[:90%]."""
+    weight: float = Field(default=1.0, gt=0)
+    """How often it is drawn from, beside the other weights."""
+    columns: Columns | None = None
+    """Which columns play which part, where it calls them otherwise than dataset.columns."""
+
+
     """The data."""
 
     uri: str
-    """Where it is: hf://owner/name, file:///path of a file or folder (CSV, JSON lines, Parquet), wandb://, s3://, gs://."""
+    """Where it is: hf://owner/name, file:///path of a file or folder, or wandb://entity/project/artifact:alias.
+
+    Files are CSV, JSON, JSON lines, Parquet, Arrow or text.
+    """
     config: str | None = None
     """The configuration of an hf:// data set, for example mrpc of GLUE."""
     revision: str | None = None
@@ -156,7 +176,13 @@ class DatasetSource(Model):
     The assistant's where the chat template marks them, else the last one, when absent.
     """
     streaming: bool = False
-    """Whether examples are read while training, rather than prepared before."""
+    """Whether examples are read while training, rather than prepared before; needs training.max_steps."""
+    shuffle_buffer: int = Field(default=1000, ge=1)
+    """How many examples of a stream are held to be drawn from; 1 keeps the order of the files."""
+    weight: float = Field(default=1.0, gt=0)
+    """How often this data set is drawn from, where mix names others."""
+    mix: tuple[MixedSource, ...] = Field(default=(), max_length=16)
+    """Further data sets to train on; smaller ones come round again until every one was used up."""
     mask_probability: float | None = Field(default=None, ge=0.01, le=0.99)
     """The share of words that are taken out (fill-mask); 0.15 when absent."""
     augment: tuple[Literal["horizontal-flip", "random-crop"], ...] = ()
