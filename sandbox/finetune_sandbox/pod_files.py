@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_operator.cluster.port import CONFIG_MAP, SECRET, Cluster, Kind, Manifest
+from finetune_trainer.contract.environment import RUN_CONFIG_FILE
 
 from finetune_sandbox.pod_layout import Layout, expanded
 
@@ -74,12 +75,13 @@ class Files:
         return paths
 
     def rewrite(self, layout: Layout) -> None:
-        """Rewrite file:// addresses in mounted configuration, which name paths of the container."""
+        """Rewrite what names paths of the container: all of our own configuration, file:// addresses in others."""
         for file in (self.folder / "volumes").glob("*/*"):
             # Data of other kinds is not ours to touch, and a Secret's value is no path.
             if (file.parent / ".configuration").exists() and file.suffix in {".json", ".yaml"}:
                 text = file.read_text()
-                if "file:///" in text and (new := layout.rewritten(text)) != text:
+                is_ours = file.name == RUN_CONFIG_FILE
+                if (is_ours or "file:///" in text) and (new := layout.rewritten(text)) != text:
                     file.write_text(new)
 
     def remove_scratch(self) -> None:

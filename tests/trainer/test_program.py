@@ -36,6 +36,11 @@ while len(state["seen"]) < 3:
 """
 """A loop that knows nothing of us but two variables; it waits after a step until a file is there."""
 
+NOISY = """
+import atexit, sys
+atexit.register(lambda: sys.stderr.write("\\r  3%|#    | 1/30\\nwandb: View the run"))
+"""
+
 AGREEING = """
 import os, pathlib, sys, time
 from finetune_trainer import program
@@ -140,7 +145,9 @@ def test_a_program_that_does_not_listen_is_ended_by_the_signal(made: Callable[..
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        pytest.param("raise ValueError('no such column')", OutcomeKind.FAILED, "no such column", id="an exception"),
+        pytest.param(
+            f"{NOISY}raise ValueError('no such column')", OutcomeKind.FAILED, "no such column", id="an exception"
+        ),
         pytest.param("import os; os.kill(os.getpid(), 9)", OutcomeKind.FAILED, "signal 9", id="a signal"),
     ],
 )
@@ -173,8 +180,11 @@ def test_an_unmodified_trainer_script_resumes_bit_for_bit(
 ) -> None:
     _, mounted = yaml.safe_load_all(EXAMPLE.read_text())
     (tmp_path / "train.py").write_text(mounted["data"]["train.py"])
+    (tmp_path / "data").mkdir()
+    rows = (material / "data" / "train.jsonl").read_text().replace('"no"', "0").replace('"yes"', "1")
+    (tmp_path / "data" / "train.jsonl").write_text(rows)
     arguments = [
-        *(f"--model={material / 'model'}", f"--dataset={material / 'data'}", "--text=text", "--max_steps=30"),
+        *(f"--model={material / 'model'}", f"--dataset={tmp_path / 'data'}", "--text=text", "--max_steps=30"),
         *("--per_device_train_batch_size=2", "--save_steps=4", "--logging_steps=2", "--report_to=none", "--use_cpu"),
         "--output_dir=$(FINETUNE_CHECKPOINT_DIR)",
         "--resume_from_checkpoint=$(FINETUNE_RESUME_FROM)",

@@ -71,7 +71,8 @@ def mathematics(config: RunConfig) -> str:
         for name, value in config.training.model_dump(mode="json", exclude_unset=True).items()
         if name not in FREE_TO_CHANGE
     }
-    return digest_of({**named, "training": training})
+    own = config.extensions.model_dump(mode="json", include={"collator", "optimizer", "loss"})
+    return digest_of({**named, "training": training, "extensions": own})
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

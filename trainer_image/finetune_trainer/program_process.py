@@ -17,8 +17,8 @@ from finetune_trainer.contract.program import Program
 from finetune_trainer.errors import ConfigurationError
 
 REFERENCE = re.compile(r"\$?\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
-OTHERS_WORDS = ("wandb:",)
-"""What libraries print after the traceback, which is what its author wants to read."""
+NOISE = re.compile(r"wandb:|.*\d+%\|")
+"""What libraries print after the traceback, which is what its author wants to read: farewells and progress bars."""
 PIECE = 1 << 14
 """How much of what the program writes to stderr is kept."""
 PIPE_SECONDS = 2.0
@@ -91,4 +91,4 @@ class ProgramProcess:
     def last_line(self) -> str:
         """The last line that it wrote to stderr."""
         lines = (one.strip() for one in reversed(self._tail.decode(errors="replace").splitlines()))
-        return next((one for one in lines if one and not one.startswith(OTHERS_WORDS)), "")
+        return next((one for one in lines if one and not NOISE.match(one)), "")

@@ -19,7 +19,7 @@ from finetune_trainer.contract.outcome import (
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.history import History
-from finetune_trainer.manifest import Manifest, digest_of
+from finetune_trainer.manifest import Manifest
 from finetune_trainer.program_folder import ProgramFolder, Word, word_of, word_said
 from finetune_trainer.program_process import ProgramProcess, command_line
 from finetune_trainer.progress import Heartbeat, ProgressBoard
@@ -35,6 +35,7 @@ TO_END = 5.0
 """Seconds of the grace period that the end of our processes takes."""
 FINAL_PATIENCE = 900.0
 """How long the end of finished work waits for its last checkpoint to be published."""
+THEIR_OWN = "the program's own"
 NOT_DURABLE = (
     "Checkpoints stay in the pod: W&B is off or keeps no models, and the job has no checkpoint.volume. A preempted "
     "attempt starts from the beginning."
@@ -125,8 +126,9 @@ class ProgramAttempt:
         return Belonging(
             job_uid=self.config.job.uid,
             world_size=self.config.compute.nodes * self.config.compute.processes_per_node,
-            mathematics=digest_of(self.config.program.model_dump(mode="json")),
-            dataset="the program's own",
+            # What a change of the program does to its training nobody but the program knows.
+            mathematics=THEIR_OWN,
+            dataset=THEIR_OWN,
             allow_change=self.config.checkpoint.allow_change,
         )
 
