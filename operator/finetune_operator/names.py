@@ -12,6 +12,8 @@ LABEL_JOB = f"{GROUP}/job"
 LABEL_JOB_UID = f"{GROUP}/job-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_NODE_RANK = f"{GROUP}/node-rank"
+ANNOTATION_GIT_REF = f"{GROUP}/git-ref"
+"""Put on a job by its author, or by what deploys it: the commit that it comes from."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "finetune-operator"
 

@@ -1,13 +1,12 @@
 """One attempt from restore to outcome, as one rank sees it."""
 
 import logging
-import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, last_word, outputs, sources
+from finetune_trainer import adapters, extensions, last_word, outputs, sources
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.callbacks import callbacks
 from finetune_trainer.callbacks.scene import Scene
@@ -32,6 +31,7 @@ from finetune_trainer.preemption import Agreement, Leftover
 from finetune_trainer.progress import Heartbeat, ProgressBoard
 from finetune_trainer.recovery import Cadence, give_back_best
 from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
+from finetune_trainer.run_settings import run_settings
 from finetune_trainer.stop_flag import StopFlag
 from finetune_trainer.stores import Store, StoreUnreachable, VolumeStore
 from finetune_trainer.surroundings import Surroundings
@@ -202,7 +202,7 @@ class Attempt:
             self.tracking.on_change = self._tracking_changed
             self.tracking.files = {"model_architecture.txt": f"{todo.trainer.model}\n"}
             self.tracking.inputs = sources.used_artifacts(sources.settled(self.config, self.versions))
-        settings = {**settings_of(self.config, self.here, todo), "sources": dict(self.versions)}
+        settings = {**run_settings(self.config, self.here, todo), "sources": dict(self.versions)}
         self._on_first(lambda: self._opened(settings))
 
     def _tracking_changed(self, degraded: str | None, run: Run | None) -> None:
@@ -237,7 +237,7 @@ class Attempt:
         )
         trainer.add_callback(ProgressCallback(self.board, trainer, started))
         scene = Scene(config=self.config, trainer=trainer, ready=todo.ready, tracking=self.tracking)
-        for callback in callbacks(scene):
+        for callback in (*callbacks(scene), *extensions.callbacks(self.config)):
             trainer.add_callback(callback)
         if self.tracking is not None:
             trainer.add_callback(TrackingCallback(self.tracking, self._models_out()))
@@ -385,14 +385,3 @@ class Attempt:
 
     def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:
         return last_word.outcome(kind, reason, message, self.here)
-
-
-def settings_of(config: RunConfig, here: Surroundings, todo: Work) -> dict[str, Any]:
-    """The run's configuration in W&B: every hyperparameter, the model's shape and where all this came from."""
-    return {
-        **todo.settings,
-        "job": config.job.model_dump(mode="json"),
-        "task": config.task,
-        "image": here.image,
-        "world_size": int(os.environ.get("WORLD_SIZE", "1")),
-    }

@@ -25,6 +25,7 @@ class Surroundings:
     address: str
     port: int
     image: str | None
+    git_ref: str | None = None
 
     @property
     def progress_file(self) -> Path:
@@ -76,4 +77,5 @@ def surroundings(env: Mapping[str, str] = os.environ) -> Surroundings:
         address=env.get(environment.POD_IP, ""),
         port=int(env.get(environment.PROGRESS_PORT) or environment.DEFAULT_PROGRESS_PORT),
         image=env.get(environment.IMAGE) or None,
+        git_ref=env.get(environment.GIT_REF) or None,
     )

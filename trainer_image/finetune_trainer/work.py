@@ -2,15 +2,16 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import transformers
 
-from finetune_trainer import tasks
+from finetune_trainer import extensions, tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.evaluation import Measuring
 from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
@@ -23,10 +24,13 @@ SECRET = ("token", "key", "password")
 class TaskTrainer(RightLoss, Writes, RecoverableTrainer):
     """The Trainer with the loss of the task, and texts where it writes them."""
 
-    evaluated: Any = None
-    """The rows of the last evaluation, for callbacks; none before the first."""
     reads: Callable[[dict[str, Any]], None] = staticmethod(lambda _: None)
     """Told every batch that is trained on."""
+
+    @property
+    def evaluated(self) -> Any:
+        """The rows of the last evaluation, for callbacks; none before the first."""
+        return self.compute_metrics.last if self.compute_metrics is not None else None
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """One forward and backward."""
@@ -53,26 +57,23 @@ def arguments(config: RunConfig, here: Surroundings) -> tuple[Plan, Any]:
 
 def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work:
     """The task, prepared."""
+    extensions.check(config)
     ready = tasks.prepared(config, wanted, args, here.work_dir / "prepared")
     trainer = TaskTrainer(
         model=ready.model,
         args=args,
         train_dataset=ready.train_dataset,
         eval_dataset=ready.eval_dataset,
-        data_collator=ready.collator,
+        data_collator=extensions.collator(config, ready.processing_class, ready.collator),
         processing_class=ready.processing_class,
-        compute_metrics=None if wanted.loss_only else lambda evaluated: measured(trainer, ready, evaluated),
+        compute_metrics=None if wanted.loss_only else Measuring(config, ready),
         preprocess_logits_for_metrics=None if wanted.loss_only else ready.preprocess_logits_for_metrics,
+        optimizer_cls_and_kwargs=extensions.optimizer(config, args),
         callbacks=early_stopping(config),
     )
-    trainer.task_loss, trainer.task_outputs, trainer.writing = ready.loss, ready.outputs, ready.writing
+    trainer.task_loss = extensions.loss(config, ready.loss)
+    trainer.task_outputs, trainer.writing = ready.outputs, ready.writing
     return Work(trainer=trainer, ready=ready, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
-
-
-def measured(trainer: TaskTrainer, ready: Prepared, evaluated: Any) -> Mapping[str, float]:
-    """The metrics of an evaluation, whose rows the callbacks look at afterwards."""
-    trainer.evaluated = evaluated
-    return ready.compute_metrics(evaluated)
 
 
 def early_stopping(config: RunConfig) -> list[Any]:

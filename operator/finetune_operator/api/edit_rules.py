@@ -23,6 +23,9 @@ BLOCKS = (
     "peft",
     "preference",
     "distributed",
+    "extensions.collator",
+    "extensions.optimizer",
+    "extensions.loss",
     "compute.nodes",
     "compute.gpusPerNode",
 )

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from finetune_trainer.contract import run_config
+from finetune_trainer.contract.extensions import Extensions
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.program import Program
 from finetune_trainer.contract.training_arguments import TrainingArguments
@@ -158,6 +159,8 @@ class FineTuneJobSpec(Model):
     """How often, and how soon, the job is started again."""
     evaluation: run_config.Evaluation = run_config.Evaluation()
     """What is measured beside the loss."""
+    extensions: Extensions = Extensions()
+    """The author's own callbacks, metrics, collator, optimizer and loss."""
     output: run_config.Output = run_config.Output()
     """Where the final model goes, beside the W&B artifact."""
     wandb: Wandb = Wandb()

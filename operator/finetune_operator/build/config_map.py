@@ -28,6 +28,7 @@ _PASSED_ON = (
     "distributed",
     "checkpoint",
     "evaluation",
+    "extensions",
     "output",
 )
 """The blocks that the trainer gets as they are; the others are the operator's or are cut below."""

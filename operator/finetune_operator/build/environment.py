@@ -67,6 +67,7 @@ def _attempt(job: FineTuneJob, config: Config, attempt: Attempt, node_rank: int)
         contract.TERMINATION_LOG: contract.DEFAULT_TERMINATION_LOG,
         contract.PROGRESS_PORT: str(contract.DEFAULT_PROGRESS_PORT),
         contract.IMAGE: image(job, config),
+        contract.GIT_REF: meta.annotations.get(names.ANNOTATION_GIT_REF),
         contract.MIN_STEP: None if attempt.min_step is None else str(attempt.min_step),
         contract.MIN_DIGEST: attempt.min_digest,
         contract.RENDEZVOUS: _rendezvous(job, attempt) if job.spec.compute.nodes > 1 else None,

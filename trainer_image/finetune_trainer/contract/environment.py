@@ -30,6 +30,8 @@ PROGRAM_CHECKPOINTS = "FINETUNE_CHECKPOINT_DIR"
 """For a program of the author's: where it writes folders named checkpoint-STEP; the one to go on from is there too."""
 IMAGE = "FINETUNE_IMAGE"
 """The image reference, for the run's configuration in W&B."""
+GIT_REF = "FINETUNE_GIT_REF"
+"""What the job's annotation says about the commit that it comes from, for the same place."""
 
 DEFAULT_PROGRESS_PORT = 8471
 RENDEZVOUS_PORT = 29500

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from finetune_trainer.contract.extensions import Extensions
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.training_arguments import TrainingArguments
 
@@ -461,5 +462,7 @@ class RunConfig(CommonRun):
     """How processes share the work."""
     evaluation: Evaluation = Evaluation()
     """What is measured."""
+    extensions: Extensions = Extensions()
+    """The author's own code."""
     output: Output = Output()
     """Where the model goes."""
