@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_sandbox.hub import chats, encoder_decoder, leaves, models, rows, stories, vision
+from finetune_sandbox.hub import chats, encoder_decoder, leaves, models, reviews, rows, stories, vision
 
 KINDS = ("models", "datasets")
 
@@ -72,6 +72,7 @@ def furnish(root: Path, *, seed: int = 0) -> None:
         "models/google-t5/t5-small": encoder_decoder.t5,
         "models/google/vit-base-patch16-224-in21k": vision.vit,
         "datasets/nyu-mll/glue": _glue,
+        "datasets/Yelp/yelp_review_full": reviews.yelp,
         "datasets/HuggingFaceTB/smoltalk": chats.smoltalk,
         "datasets/trl-lib/ultrafeedback_binarized": chats.ultrafeedback,
         "datasets/Salesforce/wikitext": _wikitext,
