@@ -1,32 +1,59 @@
 """`finetune validate`: what the API server and the operator would say of jobs, without either."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from finetune_cli import deep
 from finetune_cli.jobs import jobs
 
-HELP = "Say offline what the API server would refuse, and what is not built yet; exit status 1 when there is any."
+HELP = (
+    "Say what the API server would refuse, and what is not built yet, and with --deep what would end the job before "
+    "its first step; exit status 1 when there is any."
+)
 NAMELESS = "a job without a name"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The files."""
+    """The files, and how far to look."""
     parser.add_argument("files", nargs="+", metavar="JOB.yaml", help="a file with jobs, - for standard input")
+    parser.add_argument(
+        "--deep", action="store_true", help="load tokenizer, data and the model's configuration, without training"
+    )
+    parser.add_argument(
+        "--mount",
+        action="append",
+        default=[],
+        type=mount,
+        metavar="PATH=FOLDER",
+        help="where a path of the job's pods is on this machine, for --deep; may be given again",
+    )
+
+
+def mount(text: str) -> tuple[str, Path]:
+    """A path of the pods and the folder of this machine that it stands for."""
+    path, _, folder = text.partition("=")
+    if not (path.startswith("/") and folder):
+        raise argparse.ArgumentTypeError(f"{text} is not a mount: write it as /data=FOLDER")
+    return path.rstrip("/"), Path(folder).resolve()
 
 
 def main(options: argparse.Namespace) -> int:
     """Print a verdict for each job."""
-    verdicts = [is_valid(file, job) for file in options.files for job in jobs(file)]
+    mounts = dict(options.mount) if options.deep else None
+    verdicts = [is_valid(file, job, mounts) for file in options.files for job in jobs(file)]
     return 0 if all(verdicts) else 1
 
 
-def is_valid(file: str, job: dict[str, Any]) -> bool:
-    """Print what is wrong with a job, or that it is valid."""
+def is_valid(file: str, job: dict[str, Any], mounts: dict[str, Path] | None = None) -> bool:
+    """Print what is wrong with a job, or that it is valid; with `mounts` the trainer looks too, if we find nothing."""
     from finetune_cli.admission import admission
 
     metadata = job.get("metadata")
     name = metadata.get("name", NAMELESS) if isinstance(metadata, dict) else NAMELESS
-    found = admission(job)
+    found: tuple[object, ...] = admission(job)
+    if mounts is not None and not found:
+        found = deep.findings(job, mounts)
     for violation in found:
         print(f"{file}: {name}: {violation}")
     if not found:

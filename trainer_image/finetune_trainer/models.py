@@ -4,7 +4,7 @@ import fnmatch
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters
+from finetune_trainer import adapters, weightless
 from finetune_trainer.contract.run_config import ModelSource, RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.sources import folder
@@ -53,46 +53,51 @@ def model(config: RunConfig, loader: Any, loaded_tokenizer: Any | None, **task: 
     """The job's model by one of transformers' Auto classes; `task` are what the task sets of its configuration."""
     place = folder(config.model.uri, config.model.revision, what="model")
     adapters.refuse_as_model(place, config)
-    settings = _settings(place, config.model, task)
+    shape = settings(place, config.model, task)
     if loaded_tokenizer is not None:
-        settings.pad_token_id = loaded_tokenizer.pad_token_id
-    options: dict[str, Any] = {"attn_implementation": config.model.attn_implementation}
+        shape.pad_token_id = loaded_tokenizer.pad_token_id
     try:
-        made, info = loader.from_pretrained(
-            place,
-            config=settings,
-            dtype=config.model.dtype,
-            trust_remote_code=config.model.trust_remote_code,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **{name: value for name, value in options.items() if value is not None},
-        )
+        made, info = _loaded(loader, place, shape, config.model)
     except Exception as problem:
         raise _in_words(problem, config) from problem
     _freeze(made, config.model.freeze)
     return adapters.adapted(config, made, {*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])})
 
 
-def _settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
+def _loaded(loader: Any, place: Path, shape: Any, source: ModelSource) -> tuple[Any, dict[str, Any]]:
+    """The model, and which of its weights are not from the place."""
+    options: dict[str, Any] = {"trust_remote_code": source.trust_remote_code}
+    if source.attn_implementation is not None:
+        options["attn_implementation"] = source.attn_implementation
+    if weightless.is_on():
+        return weightless.made(loader, shape, **options)
+    loaded: tuple[Any, dict[str, Any]] = loader.from_pretrained(
+        place, config=shape, dtype=source.dtype, ignore_mismatched_sizes=True, output_loading_info=True, **options
+    )
+    return loaded
+
+
+def settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
+    """A model's own configuration, with what the job and its task set."""
     import transformers
 
     try:
-        settings = transformers.AutoConfig.from_pretrained(place, trust_remote_code=source.trust_remote_code)
+        found = transformers.AutoConfig.from_pretrained(place, trust_remote_code=source.trust_remote_code)
     except (OSError, ValueError, KeyError) as problem:
         raise ConfigurationError(
             "ModelNotFound",
             f"{source.uri} holds no model that transformers can read: {_first_line(problem)}. Correct model.uri.",
         ) from problem
     for name, value in source.config.items():
-        if not hasattr(settings, name):
+        if not hasattr(found, name):
             raise ConfigurationError(
                 "ModelConfigUnknown",
-                f"model.config: {name} is not a setting of a {settings.model_type} model. Correct or remove it.",
+                f"model.config: {name} is not a setting of a {found.model_type} model. Correct or remove it.",
             )
-        setattr(settings, name, value)
+        setattr(found, name, value)
     for name, value in task.items():
-        setattr(settings, name, value)
-    return settings
+        setattr(found, name, value)
+    return found
 
 
 def _in_words(problem: Exception, config: RunConfig) -> Exception:

@@ -26,7 +26,8 @@ RULES = (
     ),
 )
 
-IDLE = tuple(sorted(RunConfig.model_fields.keys() - CommonRun.model_fields.keys() - set(TRAINED)))
+OF_TRAINING = RunConfig.model_fields.keys() - CommonRun.model_fields.keys() - set(TRAINED)
+IDLE = tuple(sorted(OF_TRAINING & FineTuneJobSpec.model_fields.keys()))
 """The blocks that only training reads."""
 
 

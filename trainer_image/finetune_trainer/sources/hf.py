@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import hub
+from finetune_trainer import hub, weightless
 from finetune_trainer.contract.run_config import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
@@ -46,6 +46,7 @@ def folder(uri: str, revision: str | None, what: str) -> Path:
     try:
         files = {one.rfilename for one in huggingface_hub.HfApi().model_info(name, revision=revision).siblings or ()}
         skipped = OTHER_FRAMEWORKS + (PICKLES if any(one.endswith(".safetensors") for one in files) else ())
+        skipped += weightless.WEIGHTS if weightless.is_on() else ()
         return Path(huggingface_hub.snapshot_download(name, revision=revision, ignore_patterns=list(skipped)))
     except Exception as problem:
         if (refusal := hub.refusal(problem, uri)) is not None:

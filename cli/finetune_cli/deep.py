@@ -1,0 +1,59 @@
+"""The deep half of `finetune validate`: the trainer reads what it would train with, and trains nothing."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from finetune_cli.jobs import JobFileError
+
+NEEDS_THE_TRAINER = (
+    "--deep reads what the trainer reads, with its libraries. Install them with `pip install "
+    "finetune-operator[trainer]`, or run this in the trainer's image."
+)
+
+
+def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
+    """What would end a valid job before its first step; `mounts` says where paths of its pods are on this machine."""
+    if importlib.util.find_spec("torch") is None:
+        raise JobFileError(NEEDS_THE_TRAINER)
+    with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
+        file = Path(scratch) / "run.json"
+        file.write_text(_here(_run_config(job), mounts))
+        command = [sys.executable, "-m", "finetune_trainer.examine", str(file)]
+        done = subprocess.run(command, env=_environment(job), stdout=subprocess.PIPE, check=False)
+    if not done.stdout:
+        raise JobFileError("The trainer could not look at the job; what it printed says why.")
+    return tuple(f"{found['reason']}: {found['message']}" for found in json.loads(done.stdout))
+
+
+def _run_config(job: dict[str, Any]) -> str:
+    from finetune_operator.api import crd
+    from finetune_operator.api.admission import defaulted
+    from finetune_operator.api.v1alpha1 import FineTuneJob
+    from finetune_operator.build.config_map import run_config
+    from finetune_operator.config import Config
+
+    metadata = {"namespace": "default", "uid": "none", **job["metadata"]}
+    parsed = FineTuneJob.model_validate({**defaulted(job, crd.schema()), "metadata": metadata, "status": {}})
+    return run_config(parsed, Config(trainer_image="none")).model_dump_json(exclude_unset=True)
+
+
+def _here(text: str, mounts: dict[str, Path]) -> str:
+    for path, folder in sorted(mounts.items(), reverse=True):
+        text = text.replace(f"file://{path}/", f"file://{folder}/").replace(f'file://{path}"', f'file://{folder}"')
+    return text
+
+
+def _environment(job: dict[str, Any]) -> dict[str, str]:
+    """This user's variables, with the addresses that the job names."""
+    spec = job["spec"]
+    named = {
+        "HF_ENDPOINT": (spec.get("hub") or {}).get("endpoint"),
+        "WANDB_BASE_URL": (spec.get("wandb") or {}).get("baseUrl"),
+    }
+    return {**os.environ, **{name: value for name, value in named.items() if value}}

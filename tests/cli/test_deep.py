@@ -1,0 +1,36 @@
+"""`finetune validate --deep`, as a user types it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from finetune_cli.main import main
+
+from tests.operator.api.cases import base, merged
+from tests.trainer import tiny
+
+pytestmark = pytest.mark.training
+
+
+def test_a_column_that_is_not_in_the_data_is_found_before_the_job_is_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    tiny.bert(tmp_path / "model")
+    tiny.csv_file(tmp_path / "data" / "train.csv")
+    columns = {"text": ["text"], "label": "lable"}
+    spec = {
+        "model": {"uri": "file:///models"},
+        "dataset": {"uri": "file:///data/train.csv", "config": None, "columns": columns},
+        "training": {"eval_strategy": "no"},
+    }
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(merged(base(), {"spec": spec})))
+    mounts = ["--mount", f"/data={tmp_path / 'data'}", "--mount", f"/models={tmp_path / 'model'}"]
+    shallow = main(["validate", str(file)])
+    deep = main(["validate", "--deep", *mounts, str(file)])
+    said = capsys.readouterr().out.splitlines()[-1]
+
+    assert (shallow, deep) == (0, 1)
+    assert said.startswith(f"{file}: base: ColumnNotFound: ")
+    assert said.endswith("Correct dataset.columns.")
