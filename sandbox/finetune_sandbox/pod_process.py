@@ -16,6 +16,9 @@ from finetune_sandbox.processes import die_with_parent
 MARK = "FINETUNE_SANDBOX_POD"
 """The variable by which all processes of a pod are known, wherever they have gone."""
 
+TRAINER = ("python", "-m", "finetune_trainer")
+"""How a pod of ours starts the trainer."""
+
 FROM_THE_HOST = ("LANG", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """What an image would bring along."""
 
@@ -38,10 +41,12 @@ class Program:
 def command_line(
     pod: Manifest, entrypoint: tuple[str, ...], environment: dict[str, str], layout: Layout
 ) -> tuple[str, ...]:
-    """The container's command and arguments; `python` is this Python."""
+    """The container's command and arguments; `python` is this Python, and the trainer what the node has for it."""
     container = pod["spec"]["containers"][0]
-    command = tuple(container.get("command") or entrypoint) + tuple(container.get("args") or ())
-    program, *arguments = (layout.rewritten(expanded(each, environment)) for each in command)
+    said = (*(container.get("command") or TRAINER), *(container.get("args") or ()))
+    program, *arguments = (layout.rewritten(expanded(each, environment)) for each in said)
+    if said[: len(TRAINER)] == TRAINER:
+        return (*entrypoint, *arguments[len(TRAINER) - 1 :])
     return (sys.executable if program in {"python", "python3"} else program, *arguments)
 
 

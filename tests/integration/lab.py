@@ -171,7 +171,7 @@ class Lab:
         pods = [
             self.node.logs(self.namespace, pod["metadata"]["name"])[-3000:]
             for pod in await self.pods(name)
-            if pod.get("spec", {}).get("nodeName")
+            if pod.get("spec", {}).get("nodeName") == self.node.name
         ]
         status = json.dumps(job.status.model_dump(mode="json", exclude_none=True), indent=1)
         return "\n".join([status, *logs, *pods])

@@ -46,3 +46,19 @@ def test_only_what_changes_the_numbers_changes_the_mathematics(training: dict[st
     plain, other = tiny.config(), tiny.config(training=training)
 
     assert (mathematics(plain) == mathematics(other)) is is_the_same
+
+
+@pytest.mark.parametrize(
+    ("data", "is_the_same"),
+    [
+        pytest.param({"uri": "file:///elsewhere/train.csv"}, True, id="mounted elsewhere"),
+        pytest.param({"uri": "file:///data/other.csv"}, False, id="another file"),
+        pytest.param(
+            {"uri": "file:///elsewhere/train.csv", "streaming": True}, False, id="a stream, which has no fingerprint"
+        ),
+    ],
+)
+def test_where_prepared_data_lie_is_no_mathematics(data: dict[str, Any], *, is_the_same: bool) -> None:
+    plain = tiny.config(data={"uri": "file:///data/train.csv", "streaming": data.get("streaming", False)})
+
+    assert (mathematics(plain) == mathematics(tiny.config(data=data))) is is_the_same

@@ -17,6 +17,10 @@ MANIFEST = "manifest.json"
 CHUNK = 1 << 20
 
 
+ORDER_OF_A_STREAM = frozenset({"dataloader_num_workers"})
+"""What is free to change where data are prepared before: several workers read a stream's files side by side."""
+
+
 class FileEntry(Model):
     """One file of a checkpoint."""
 
@@ -66,13 +70,26 @@ def mathematics(config: RunConfig) -> str:
         mode="json",
         include={"task", "model", "dataset", "tokenizer", "global_batch_size", "peft", "preference", "distributed"},
     )
+    if not config.dataset.streaming:
+        named["dataset"] = _without_places(named["dataset"])
     training = {
         name: value
         for name, value in config.training.model_dump(mode="json", exclude_unset=True).items()
-        if name not in FREE_TO_CHANGE
+        if name not in FREE_TO_CHANGE or (name in ORDER_OF_A_STREAM and config.dataset.streaming)
     }
     own = config.extensions.model_dump(mode="json", include={"collator", "optimizer", "loss"})
     return digest_of({**named, "training": training, "extensions": own})
+
+
+def _without_places(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set whose files are known by their names: where a volume is mounted changes no number.
+
+    What is in them is held by the data's own fingerprint.
+    """
+    uri: str = dataset["uri"]
+    name = uri.rstrip("/").rpartition("/")[2] if uri.startswith("file://") else uri
+    others = [_without_places(each) for each in dataset.get("mix") or ()]
+    return {**dataset, "uri": name, "mix": others}
 
 
 def digest_of(value: Mapping[str, Any]) -> str:
