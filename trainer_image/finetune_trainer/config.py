@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic
 
-from finetune_trainer import deepspeed, fsdp
+from finetune_trainer import deepspeed, fsdp, streams
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import arguments
@@ -83,7 +83,7 @@ def plan(config: RunConfig, world_size: int) -> Plan:
     loss_only = bool(wanted.pop("prediction_loss_only", False))
     settings: dict[str, Any] = {"disable_tqdm": True, "eval_accumulation_steps": EVAL_ACCUMULATION, **wanted}
     settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
-    settings |= _best(config, wanted)
+    settings |= _best(config, wanted) | streams.settings(config)
     if config.distributed.deepspeed is not None:
         said = _said_to_deepspeed(wanted, batch, accumulation, world_size)
         settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed, said), "optim": _optimizer(wanted)}
@@ -148,9 +148,6 @@ def refuse_unbuilt(config: RunConfig) -> None:
     """Refuse what the contract can say and the trainer cannot do yet."""
     unbuilt = {
         "distributed.fsdp": config.distributed.fsdp is not None,
-        "dataset.streaming": config.dataset.streaming,
-        "tokenizer.stride": config.tokenizer.stride is not None,
-        "dataset.splits.test": config.dataset.splits.test is not None,
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
     }
     for name, wanted in unbuilt.items():
@@ -177,6 +174,8 @@ def training_arguments(plan: Plan, output_dir: Path) -> Any:
         raise ConfigurationError(
             "TrainingArgumentsRefused", f"transformers refuses spec.training: {problem} Correct it there."
         ) from problem
+    if "deepspeed" in plan.arguments:
+        deepspeed.join(cpu=cpu)
     if "fsdp" in plan.arguments:
         fsdp.make_ready(cpu=cpu)
     return made

@@ -15,6 +15,7 @@ from typing import Any
 
 from finetune_trainer.contract.run_config import DeepSpeed
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.launch import free_port
 
 WHERE = "distributed.deepspeed.config"
 STAGES = (1, 2, 3)
@@ -138,13 +139,24 @@ def _found(whole: Mapping[str, Any], place: str) -> Iterator[Any]:
 
 
 def make_ready(*, cpu: bool) -> None:
-    """Keep DeepSpeed from compiling its CPU collective at start; gloo does the same without."""
-    if not cpu:
-        return
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    import deepspeed.ops
+    """Before the processes meet: keep DeepSpeed from looking for MPI, and from compiling its CPU collective."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    for name, value in {**alone, "MASTER_PORT": str(free_port())}.items():
+        os.environ.setdefault(name, value)
+    if cpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        import deepspeed.ops
 
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        # Gloo does the same without.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def join(*, cpu: bool) -> None:
+    """After the processes have met: tell DeepSpeed, whose stage 3 shares a model out as it is loaded."""
+    if cpu:
+        import deepspeed.comm
+
+        deepspeed.comm.init_distributed(dist_backend="gloo", verbose=False)
 
 
 def make_universal(folder: Path) -> None:

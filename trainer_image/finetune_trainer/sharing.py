@@ -32,6 +32,19 @@ def strategy(trainer: Any) -> str:
     return f"ddp x {world}"
 
 
+def is_sharded(model: Any) -> bool:
+    """Whether DeepSpeed has shared the parameters out, so that their sizes here say nothing."""
+    return any(hasattr(one, "ds_numel") for one in model.parameters())
+
+
+def num_weights(model: Any) -> int:
+    """How many parameters a model has beside its embeddings, over all processes."""
+    embeddings = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}
+    return sum(
+        getattr(one, "ds_numel", one.numel()) for name, one in model.named_parameters() if name not in embeddings
+    )
+
+
 def spread(model: Any) -> None:
     """Give all processes the weights of the first."""
     for tensor in model.state_dict().values():

@@ -345,6 +345,13 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
 
     # What is in effect.
 
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        """The operations of a pass, from the whole model also where this process holds a part of it."""
+        if not sharing.is_sharded(self.model):
+            return int(super().floating_point_ops(inputs))
+        main = inputs.get(getattr(self.model, "main_input_name", "input_ids"))
+        return 0 if main is None else 6 * main.numel() * sharing.num_weights(self.model)
+
     def strategy(self) -> str:
         """The strategy that the wrapped model shows, in words; refuses one that is not the one asked for."""
         return sharing.strategy(self)
