@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -38,6 +39,16 @@ def test_the_readmes_job_is_the_example() -> None:
 
 def test_the_readmes_job_has_about_twenty_lines() -> None:
     assert len((ROOT / "examples/bert-mrpc.yaml").read_text().splitlines()) <= 20
+
+
+def test_every_example_has_its_row_in_the_gallery() -> None:
+    rows = re.findall(
+        r"^\| \[([a-z0-9-]+)\]\(../examples/\1\.yaml\) \| ([^|]+) \|",
+        (ROOT / "docs/examples.md").read_text(),
+        re.MULTILINE,
+    )
+    jobs = {path.stem: next(yaml.safe_load_all(path.read_text()))["spec"] for path in ROOT.glob("examples/*.yaml")}
+    assert dict(rows) == {name: spec.get("task", "any") for name, spec in jobs.items()}
 
 
 def test_no_placeholder_is_left() -> None:
