@@ -125,16 +125,6 @@ def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step_and_its_examples
     assert re.search(r"loss of step \d+ .* held the training examples \d+, \d+, \d+, \d+ \(", word.message)
 
 
-def test_early_stopping_keeps_its_patience_over_a_stop(job: Job) -> None:  # noqa: F811 - The fixture.
-    training = {"save_strategy": "steps", "save_steps": 4, "load_best_model_at_end": True, "greater_is_better": False}
-    patience = {"earlyStopping": {"patience": 2, "threshold": 9.0}}
-    wanted = changed(dict(job.config), training={**training, "metric_for_best_model": "loss"}, evaluation=patience)
-    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    disturbed = replace(job, config=wanted, folder=job.folder / "again").disturbed((6,), "SIGTERM")
-
-    assert (result(disturbed), plain.progress and plain.progress.step) == (result(plain), 12)
-
-
 def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(job: Job, tmp_path: Path) -> None:  # noqa: F811 - The fixture.
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
