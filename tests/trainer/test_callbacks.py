@@ -45,3 +45,43 @@ def test_tables_matrices_and_histograms_are_those_of_an_undisturbed_run(
     again = taken_away(tracked(job, server, "again", **SHOWN), 10, 16)
 
     assert (weights(again), story(server, "again")) == (weights(plain), story(server, "plain"))
+
+
+@pytest.mark.usefixtures("plain")
+def test_two_jobs_of_a_group_compare_by_their_configuration_and_their_columns(job: Job, server: WandbServer) -> None:
+    other = {**SHOWN, "training": {**SHOWN["training"], "learning_rate": 2e-3}, "evaluation": {}}
+    tracked(job, server, "other", **other).finish()
+    one, two = server.run("plain"), server.run("other")
+
+    differ = {name for name in one.config if one.config[name] != two.config.get(name)} - {"_wandb"}
+    columns = [
+        {name for row in run.history for name in row if name.startswith(("train/", "eval/"))} for run in (one, two)
+    ]
+    assert (one.group, differ) == (two.group, {"learning_rate", "evaluation", "job", "output_dir"})
+    assert columns[0] - columns[1] == {"eval/predictions", "eval/confusion_matrix_table"}
+    assert columns[1] >= {
+        "train/loss",
+        "train/grad_norm",
+        "train/tokens_per_second",
+        "eval/f1_yes",
+        "eval/precision_no",
+    }
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_run_says_what_was_trained_from_what(server: WandbServer) -> None:
+    said = server.run("plain").config
+
+    assert (said["job"]["uid"], len(said["dataset_fingerprint"]), said["dataset"]["columns"]["label"]) == (
+        "plain",
+        64,
+        "label",
+    )
+    assert "model_architecture.txt" in server.run("plain").files
+
+
+def test_the_pods_log_has_one_readable_line_for_a_row(plain: Running) -> None:
+    lines = [line for line in plain.log().splitlines() if line.startswith("step 12/24")]
+
+    assert len(lines) == 1
+    assert lines[0].startswith("step 12/24 (50 %), loss 0.")

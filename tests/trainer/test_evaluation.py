@@ -2,15 +2,20 @@
 
 # ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from finetune_trainer.config import plan
+from finetune_trainer.evaluation import MOST_CLASSES, by_class
+from finetune_trainer.showing import Answers
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401
-from tests.trainer.running import Job, Running, result
+from tests.trainer.running import Job, Running, result, rows
 
 pytestmark = pytest.mark.training
 
@@ -49,3 +54,43 @@ def test_a_better_model_is_told_by_the_right_end_of_its_metric(
     said = plan(tiny.config(evaluation=evaluation, training=training), 1).arguments
 
     assert (said["metric_for_best_model"], said.get("greater_is_better", best[1])) == best
+
+
+def test_the_test_split_is_predicted_at_the_end_also_after_a_kill(job: Job, tmp_path: Path) -> None:
+    data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
+    (tmp_path / "data").mkdir()
+    for split, source in (("train", "train"), ("validation", "validation"), ("test", "validation")):
+        (tmp_path / "data" / f"{split}.jsonl").write_text((data / f"{source}.jsonl").read_text())
+    dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}", "splits": {"test": "test[:5]"}}
+    wanted = changed(dict(job.config), dataset=dataset)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = replace(job, config=wanted, folder=job.folder / "again").disturbed((9,), "SIGKILL")
+
+    written = (plain.work / "output" / "final" / "test_predictions.jsonl").read_text()
+    told = [json.loads(line) for line in written.splitlines()]
+    measured = rows(plain)[-1]
+    right = sum(one["label"] == one["prediction"] for one in told) / len(told)
+    assert (len(told), {*told[0]}, measured["test_accuracy"]) == (5, {"row", "label", "prediction"}, right)
+    assert result(again) == result(plain)
+    assert (again.work / "output" / "final" / "test_predictions.jsonl").read_text() == written
+
+
+def test_every_class_is_measured_where_they_are_few() -> None:
+    told = np.array([0, 0, 1, 1, 1])
+    right = np.array([0, 1, 1, 1, 0])
+    answers = Answers(of=lambda _: (told, right), names=("no", "yes, please"))
+
+    assert by_class(answers, None) == {
+        "precision_no": 0.5,
+        "recall_no": 0.5,
+        "f1_no": 0.5,
+        "precision_yes_please": 2 / 3,
+        "recall_yes_please": 2 / 3,
+        "f1_yes_please": 2 / 3,
+    }
+
+
+def test_many_classes_are_measured_as_a_whole() -> None:
+    names = tuple(f"class {number}" for number in range(MOST_CLASSES + 1))
+
+    assert by_class(Answers(of=lambda _: (np.zeros(1, int), np.zeros(1, int)), names=names), None) == {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, extensions, last_word, outputs, sources
+from finetune_trainer import adapters, extensions, last_word, outputs, predicting, sources
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.callbacks import callbacks
 from finetune_trainer.callbacks.scene import Scene
@@ -116,7 +116,7 @@ class Attempt:
         self.trainer = self._trainer(todo, agreement, store, belonging, started)
         self.board.tell(state=TrainerState.TRAINING)
         self.trainer.train(resume_from_checkpoint=str(restored.folder) if restored else None)
-        return self._stopped() if self.trainer.stopped else self._finished(store)
+        return self._stopped() if self.trainer.stopped else self._finished(store, todo)
 
     # Before training.
 
@@ -322,13 +322,15 @@ class Attempt:
         resume = self.board.progress.resume
         return resume.from_step if resume else 0
 
-    def _finished(self, store: Store | None) -> Outcome:
+    def _finished(self, store: Store | None, todo: Work) -> Outcome:
         """Publish the model and say so; unfinished work never ends with 0."""
         self.board.tell(state=TrainerState.FINISHING)
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
         final = self.here.output_dir / "final"
+        predictions = predicting.predicted(self.trainer, todo.ready)
         adapters.save_final(self.trainer, final, self.config)
         if self.gang.is_first:
+            predicting.write(predictions, final)
             self.trainer.state.save_to_json(str(self.here.output_dir / "trainer_state.json"))
         if self.uploader is not None:
             self.uploader.drain(FINAL_PATIENCE)

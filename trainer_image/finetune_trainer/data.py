@@ -20,16 +20,23 @@ class Raw:
 
     train: Any
     evaluation: Any | None
+    test: Any | None = None
 
 
 def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
-    """Read the training split, and the evaluation split when the job evaluates."""
+    """Read the training split, the evaluation split when the job evaluates, the test split when it names one."""
     source = config.dataset
     builder = splits.opened(source, cache)
+    name, most = source.splits.test, source.max_samples.evaluation
+    return Raw(
+        train=_train(builder, config, cache),
+        evaluation=_held_out(builder, source, _evaluated(builder, source), most) if evaluates else None,
+        test=None if name is None else _held_out(builder, source, name, None),
+    )
+
+
+def _evaluated(builder: Any, source: DatasetSource) -> str:
     there = splits.names(builder)
-    train = _train(builder, config, cache)
-    if not evaluates:
-        return Raw(train=train, evaluation=None)
     name = source.splits.evaluation or next((name for name in EVALUATION_SPLITS if name in there), None)
     if name is None:
         raise ConfigurationError(
@@ -37,8 +44,12 @@ def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
             f"{source.uri} has no validation or test split to evaluate on; it has {', '.join(there)}. Name one in "
             "dataset.splits.evaluation, a slice such as train[90%:] if need be, or set eval_strategy: no.",
         )
-    held_out = splits.split(builder, source, name, source.max_samples.evaluation)
-    return Raw(train=train, evaluation=streams.whole(held_out) if source.streaming else held_out)
+    return name
+
+
+def _held_out(builder: Any, source: DatasetSource, name: str, limit: int | None) -> Any:
+    table = splits.split(builder, source, name, limit)
+    return streams.whole(table) if source.streaming else table
 
 
 def _train(builder: Any, config: RunConfig, cache: Path) -> Any:

@@ -58,11 +58,6 @@ TABLE = (
         is_asked_for=lambda spec: spec.dataset is not None and spec.dataset.streaming,
     ),
     Feature(
-        field="spec.dataset.splits.test",
-        message="A prediction at the end is not built; leave it out and use dataset.splits.evaluation.",
-        is_asked_for=lambda spec: spec.dataset is not None and spec.dataset.splits.test is not None,
-    ),
-    Feature(
         field="spec.model.trustRemoteCode",
         message="Code from model repositories is not run; use a model that transformers knows.",
         is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,

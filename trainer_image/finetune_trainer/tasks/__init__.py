@@ -36,4 +36,11 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         )
     make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared
     transformers.set_seed(args.seed)
-    return make(config, plan, args, cache)
+    made = make(config, plan, args, cache)
+    if config.dataset.splits.test is not None and made.test_dataset is None:
+        raise ConfigurationError(
+            "Unsupported",
+            f"dataset.splits.test: {config.task} does not predict a split at the end. Leave it out, and use "
+            "dataset.splits.evaluation.",
+        )
+    return made

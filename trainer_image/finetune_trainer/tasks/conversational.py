@@ -1,7 +1,7 @@
 """Conversations: a causal language model learns the assistant's turns, or to complete a prompt."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from finetune_trainer.loss import IGNORED
 from finetune_trainer.tasks.chats import Chats, Example, chats, turns
 from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.text_generation import causal_model, language_model
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     longest = models.longest(config, model, tokenizer)
     examples = _Examples(config, chats(config, tokenizer), longest, columns(config.dataset.columns))
     train, held_out = both_splits(examples.of, raw, config, args)
-    return language_model(config, plan, args, model, tokenizer, train, held_out)
+    made = language_model(config, plan, args, model, tokenizer, train, held_out)
+    return replace(made, test_dataset=test_split(examples.of, raw, args))
 
 
 def columns(named: Columns) -> tuple[str, ...]:

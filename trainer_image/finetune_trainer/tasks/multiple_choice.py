@@ -15,7 +15,7 @@ from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.tasks.choices import Choices, Question, chosen_columns
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -43,6 +43,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         compute_metrics=partial(measured, metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.classes,
+        test_dataset=test_split(examples.of, raw, args),
     )
 
 

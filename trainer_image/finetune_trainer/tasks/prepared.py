@@ -37,5 +37,7 @@ class Prepared:
     """How the model writes texts in an evaluation; `preprocess_logits_for_metrics` gets them after the logits."""
     answers: Answers | None = None
     """What an evaluation's rows say as answers; absent where an example has no single one."""
+    test_dataset: Any | None = None
+    """The same of the test split; absent when the job names none."""
     shown: Shown | None = None
     """What a table of predictions shows of a batch."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, metrics, models, text_metrics
+from finetune_trainer import data, metrics, models, showing, text_metrics
 from finetune_trainer.collating import Padding
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import Generation, RunConfig
@@ -17,7 +17,7 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.generating import Writing
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tuple[str, ...]) -> Prepared:
@@ -48,6 +48,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tu
         compute_metrics=partial(measured, wanted, tokenizer),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         writing=_writing(config.evaluation.generation or Generation(), tokenizer, first),
+        shown=showing.written,
+        test_dataset=test_split(examples.of, raw, args),
     )
 
 
@@ -110,6 +112,8 @@ class _Examples:
 
     def of(self, table: Any, split: str) -> Any:
         """The tokenized pairs of a split."""
+        if not set(self._columns()) <= set(table.column_names):
+            table = table.flatten()  # Translations lie in one column: translation.en is a part of it.
         source, target = (data.column(table, name, self.config.dataset) for name in self._columns())
         wanted = self.config.tokenizer
         identity = {

@@ -1,20 +1,20 @@
 """Text generation: a causal language model learns to continue texts, one text to an example."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from finetune_trainer import data, metrics, models, packing, showing
+from finetune_trainer import data, metrics, models, packing, showing, streams
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy, plain
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, text_columns, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -26,7 +26,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     model = causal_model(config, tokenizer)
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
     train, held_out = both_splits(examples.of, raw, config, args)
-    return language_model(config, plan, args, model, tokenizer, train, held_out)
+    made = language_model(config, plan, args, model, tokenizer, train, held_out)
+    return replace(made, test_dataset=test_split(examples.of, raw, args))
 
 
 def causal_model(config: RunConfig, tokenizer: Any) -> Any:
@@ -83,7 +84,7 @@ class _Examples:
         data.column(table, self.column, self.config.dataset)
         identity = {"tokenizer": vocabulary(self.tokenizer), "longest": self.longest, "column": self.column}
         encoded = data.tokenized(table, partial(self._encoded, split), identity, ("input_ids", "attention_mask"))
-        if len(encoded) == 0:
+        if len(streams.head(encoded)) == 0:
             raise ConfigurationError(
                 "EmptyDataset", f"No text of {split} has two tokens. Name the column of texts in dataset.columns.text."
             )

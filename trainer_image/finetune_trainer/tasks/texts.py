@@ -33,6 +33,12 @@ def both_splits(encoded: Callable[[Any, str], Any], raw: data.Raw, config: RunCo
     return train, held_out
 
 
+def test_split(encoded: Callable[[Any, str], Any], raw: data.Raw, args: Any) -> Any | None:
+    """The examples that the final model predicts, if any."""
+    with at_once(args):
+        return None if raw.test is None else encoded(raw.test, "the test split")
+
+
 def text_columns(table: Any, config: RunConfig, *, most: int) -> tuple[str, ...]:
     """The columns of text: what the job names, else `text`."""
     wanted = config.dataset.columns.text or ("text",)
