@@ -36,7 +36,7 @@ def _answered(answers: Answers, output: Any) -> Iterator[Prediction]:
 
 def _shown(trainer: Any, ready: Prepared) -> Iterator[Prediction]:
     """What a table of predictions would show; on every rank, as each may hold a part of the model."""
-    assert ready.shown is not None  # noqa: S101 - The caller looked.
+    assert ready.shown is not None and ready.test_dataset is not None  # noqa: S101, PT018 - The caller looked.
     trainer.model.eval()
     row = 0
     with torch.no_grad(), trainer.compute_loss_context_manager():

@@ -62,6 +62,18 @@ def classes(trainer: Any, batch: dict[str, Any]) -> Part:
     return columns, rows
 
 
+def choices(trainer: Any, batch: dict[str, Any]) -> Part:
+    """One of a row's own answers; a label is the right one's number and how many there are."""
+    logits = _logits(trainer, batch)
+    rows = []
+    for read, scores, (right, count) in zip(batch["input_ids"], logits, batch["labels"].tolist(), strict=True):
+        given = [trainer.processing_class.decode(one, skip_special_tokens=True) for one in read[:count]]
+        shares = torch.softmax(scores[:count], dim=-1).tolist()
+        best = max(range(count), key=shares.__getitem__)
+        rows.append((" | ".join(given), given[right], given[best], _round(shares[best])))
+    return ("input", "label", "prediction", "score"), rows
+
+
 def several(trainer: Any, batch: dict[str, Any]) -> Part:
     """Any number of classes, each with its score where they are few."""
     scores = torch.sigmoid(_logits(trainer, batch)).cpu().tolist()
@@ -173,14 +185,10 @@ def _read_columns(batch: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _read(trainer: Any, batch: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The text that was read, where it was one; of several answers, each with its own."""
+    """The text that was read, where it was one."""
     if "input_ids" not in batch:
         return [() for _ in batch["labels"]]
-    decode = trainer.processing_class.decode
-    ids = batch["input_ids"]
-    if ids.ndim == 2:
-        return [(decode(one, skip_special_tokens=True),) for one in ids]
-    return [(" | ".join(decode(one, skip_special_tokens=True) for one in answers),) for answers in ids]
+    return [(trainer.processing_class.decode(one, skip_special_tokens=True),) for one in batch["input_ids"]]
 
 
 def _chosen(names: Sequence[str], scores: Sequence[float]) -> str:

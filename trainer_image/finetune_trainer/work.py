@@ -15,7 +15,7 @@ from finetune_trainer.evaluation import Measuring
 from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.tasks import Prepared
+from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.trainer import RecoverableTrainer
 
 SECRET = ("token", "key", "password")

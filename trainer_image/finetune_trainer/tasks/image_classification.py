@@ -1,7 +1,7 @@
 """Image classification: one label for an image."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, images, metrics, models, showing
+from finetune_trainer import class_metrics, data, images, metrics, models, showing
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.keyed import Fixed, Keyed
@@ -57,6 +57,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, _chosen(config, plan, len(known.names))),
         fingerprint=data.fingerprint([one.remove_columns(IMAGE) for one in (train, held_out) if one is not None]),
+        answers=showing.Answers(of=answered, names=known.names),
         shown=showing.classes,
         test_dataset=None if test is None else Fixed(test, plain),
     )
@@ -98,11 +99,8 @@ class _Examples:
 
 
 def _chosen(config: RunConfig, plan: Plan, classes: int) -> Mapping[str, Any]:
-    known: dict[str, Callable[..., float]] = {
-        "accuracy": metrics.accuracy,
-        "f1": partial(metrics.f1, classes=classes),
-    }
-    return metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)
+    known = class_metrics.of_classes(classes)
+    return metrics.chosen(config.evaluation.metrics or class_metrics.USUAL, known, loss_only=plan.loss_only)
 
 
 def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:
@@ -113,6 +111,11 @@ def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:
 
 def measured(wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
     """The metrics of an evaluation."""
-    numbers = metrics.rows_of(evaluated)
-    answers, right = numbers[:, 2].astype(np.int64), np.asarray(evaluated.label_ids, dtype=np.int64)
-    return {"loss": metrics.mean_loss(numbers), **{name: measure(answers, right) for name, measure in wanted.items()}}
+    answers, right = answered(evaluated)
+    loss = metrics.mean_loss(metrics.rows_of(evaluated))
+    return {"loss": loss, **{name: measure(answers, right) for name, measure in wanted.items()}}
+
+
+def answered(evaluated: Any) -> tuple[metrics.Labels, metrics.Labels]:
+    """The answers of an evaluation and the right ones."""
+    return metrics.rows_of(evaluated)[:, 2].astype(np.int64), np.asarray(evaluated.label_ids, dtype=np.int64)

@@ -42,7 +42,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
-        shown=showing.classes,
+        shown=showing.choices,
         test_dataset=test_split(examples.of, raw, args),
     )
 
