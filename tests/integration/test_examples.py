@@ -1,24 +1,38 @@
-"""Every example is a job that trains: applied as it stands, but for the number of its steps."""
+"""Every example is a job that trains, is preempted and ends as one that nobody disturbed.
+
+Each is applied as it stands, but for the number and the size of its steps; a twin runs at the same time.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.port import Manifest
+from finetune_sandbox.comparison import Comparison
 
 from tests.integration.lab import Lab
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.training, pytest.mark.asyncio(loop_scope="session")]
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
-FEW = {"max_steps": 3, "per_device_train_batch_size": 2, "eval_strategy": "no"}
+OF_PROGRAMS = frozenset({"own-program"})
+"""Their steps are their own affair; `tests/trainer/test_program.py` runs them."""
+EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in OF_PROGRAMS)
+STEPS = 40
+SMALL = {"max_steps": STEPS, "per_device_train_batch_size": 2, "logging_steps": 1}
+EVERY = {"eval_steps": STEPS // 2, "save_steps": STEPS // 2}
 
 
-def shrunk(manifest: Manifest) -> Manifest:
-    """The job with three small steps."""
-    spec = {name: value for name, value in manifest["spec"].items() if name != "globalBatchSize"}
-    return {**manifest, "spec": {**spec, "training": spec["training"] | FEW}}
+def shrunk(manifest: Manifest, name: str) -> Manifest:
+    """The job under a name, with few small steps and a checkpoint now and then."""
+    spec = {field: value for field, value in manifest["spec"].items() if field != "globalBatchSize"}
+    by_steps = {field: value for field, value in EVERY.items() if field in spec["training"]}
+    few = {
+        "training": spec["training"] | SMALL | by_steps,
+        "checkpoint": spec.get("checkpoint", {}) | {"everySteps": 10},
+    }
+    return {**manifest, "metadata": {**manifest["metadata"], "name": name}, "spec": {**spec, **few}}
 
 
 def claimed(lab: Lab, claim: str) -> tuple[dict[str, Any], ...]:
@@ -35,15 +49,24 @@ def claimed(lab: Lab, claim: str) -> tuple[dict[str, Any], ...]:
     )
 
 
+async def preempted(lab: Lab, job: Manifest) -> tuple[FineTuneJob, FineTuneJob]:
+    """The job, whose pod was taken away while it trained, and its twin, at their ends."""
+    taken, spared = job["metadata"]["name"], "undisturbed"
+    await lab.apply(shrunk(job, taken))
+    await lab.apply(shrunk(job, spared))
+    await lab.reached(taken, step=2)
+    await lab.api.evict(lab.namespace, f"{taken}-1-0")
+    return await lab.ended(taken), await lab.ended(spared)
+
+
 @pytest.mark.parametrize("text", [path.read_text() for path in EXAMPLES], ids=[path.stem for path in EXAMPLES])
-async def test_an_example_trains_to_its_end(lab: Lab, text: str) -> None:
+async def test_an_example_that_is_preempted_ends_as_one_that_is_not(lab: Lab, text: str) -> None:
     lab.plane.apply(*claimed(lab, "checkpoints"))
     job, *others = yaml.safe_load_all(text)
     for other in others:
         await lab.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(other))
-    async with lab.another_node("gpu-node-of-two", gpus=2):
-        await lab.apply(shrunk(job))
-        done = await lab.ended(job["metadata"]["name"])
-    assert done.status.progress is not None
-    assert done.status.progress.step == FEW["max_steps"]
-    assert len(lab.left(done).weights) == 1
+    async with lab.another_node("gpu-node-of-four", gpus=4):
+        done, twin = await preempted(lab, job)
+    steps = done.status.progress.step if done.status.progress else 0
+    difference = Comparison(left=lab.left(done), right=lab.left(twin)).first_difference
+    assert (done.status.restarts.preemptions, steps, difference) == (1, STEPS, None)
