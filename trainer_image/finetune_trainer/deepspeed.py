@@ -179,7 +179,13 @@ def make_universal(folder: Path) -> None:
     (folder / "latest_universal").write_text(f"{tag}_universal")
 
 
-def give_back_decay(optimizer: Any, decays: Sequence[float]) -> None:
-    """Restore what reading a universal checkpoint of stage 3 sets to the first group's value in all groups."""
+def mend_optimizer(optimizer: Any, decays: Sequence[float]) -> None:
+    """Undo what reading a universal checkpoint of stage 3 does: one weight decay, and one step counter, for all groups.
+
+    A counter that is shared would be raised once for every group at each step.
+    """
     for group, decay in zip(optimizer.param_groups, decays, strict=True):
         group["weight_decay"] = decay
+    for state in optimizer.state.values():
+        if hasattr(state.get("step"), "clone"):
+            state["step"] = state["step"].clone()

@@ -294,7 +294,7 @@ class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transfo
         self.guard.cadence.restart(self.state.global_step)
         now = moment(folder, self.args.process_index, self.args.world_size)
         if self._resized:
-            deepspeed.give_back_decay(self.optimizer, self._decays)
+            deepspeed.mend_optimizer(self.model_wrapped.basic_optimizer, self._decays)
         self._tr_loss += now.tr_loss
         self._total_loss_scalar = now.total_loss
         self._globalstep_last_logged = now.last_logged
