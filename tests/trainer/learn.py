@@ -17,7 +17,7 @@ from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.tasks import prepared
 
-COMPARED = ("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity")
+COMPARED = ("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity", "eval_rougeL")
 
 
 class TaskTrainer(RightLoss, Writes, transformers.Trainer):

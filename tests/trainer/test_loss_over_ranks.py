@@ -10,18 +10,21 @@ from typing import Any
 import pytest
 from finetune_trainer.contract.run_config import RunConfig
 
-from tests.trainer import tiny
+from tests.trainer import further, preparing, tiny
 
 pytestmark = pytest.mark.training
 
 Rows = list[dict[str, float]]
 TASKS = ("text-classification", "text-generation")
+ALL_TASKS = (*TASKS, *further.TASKS)
 SHARED_OUT = {
     "ddp": {},
     "accumulated": {"globalBatchSize": 8, "batch": 2},
     "zero-1": {"distributed": {"deepspeed": {"zeroStage": 1}}},
     "zero-2": {"distributed": {"deepspeed": {"zeroStage": 2}}},
     "zero-2-accumulated": {"distributed": {"deepspeed": {"zeroStage": 2}}, "globalBatchSize": 8, "batch": 2},
+    "zero-3": {"distributed": {"deepspeed": {"zeroStage": 3}}},
+    "zero-3-accumulated": {"distributed": {"deepspeed": {"zeroStage": 3}}, "globalBatchSize": 8, "batch": 2},
 }
 """Ways in which two ranks share eight examples."""
 
@@ -48,6 +51,9 @@ def job(place: Path, task: str, batch: int, **blocks: Any) -> RunConfig:
         "save_strategy": "no",
         "learning_rate": 1e-3,
     }
+    if task in further.TASKS:
+        (place / task).mkdir(exist_ok=True)
+        return preparing.whole(further.blocks(place / task, task, dropout=False), training=training, **blocks)
     return tiny.config(
         f"file://{place / task}",
         f"file://{place / 'rows.jsonl'}",
@@ -63,7 +69,7 @@ def alone(place: Path) -> dict[str, Rows]:
     """What one process logs that takes the eight examples of a step at once."""
     from tests.trainer.learn import logged
 
-    return {task: logged(job(place, task, 8), place) for task in TASKS}
+    return {task: logged(job(place, task, 8), place) for task in ALL_TASKS}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +81,8 @@ def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
             settings = dict(blocks)
             case = job(place, task, settings.pop("batch", 4), **settings)
             cases[f"{task} {way}"] = case.model_dump(mode="json", exclude_unset=True)
+    for task in further.TASKS:
+        cases[f"{task} ddp"] = job(place, task, 4).model_dump(mode="json", exclude_unset=True)
     (place / "cases.json").write_text(json.dumps(cases))
     program = Path(__file__).parent / "learn.py"
     ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program), str(place))
@@ -88,7 +96,7 @@ def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ALL_TASKS)
 def test_four_accumulated_passes_are_one_pass_of_four_times_the_examples(
     task: str, alone: dict[str, Rows], place: Path
 ) -> None:
@@ -107,9 +115,21 @@ def test_two_ranks_log_what_one_process_logs(
     assert in_two[f"{task} {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone[task]]
 
 
+@pytest.mark.parametrize("task", further.TASKS)
+def test_two_ranks_of_a_further_task_log_what_one_process_logs(
+    task: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
+) -> None:
+    assert in_two[f"{task} ddp"][0] == [pytest.approx(row, rel=1e-4) for row in alone[task]]
+
+
 @pytest.mark.parametrize(
     ("way", "wrapper"),
-    [("ddp", "DistributedDataParallel"), ("zero-1", "DeepSpeedEngine 1"), ("zero-2", "DeepSpeedEngine 2")],
+    [
+        ("ddp", "DistributedDataParallel"),
+        ("zero-1", "DeepSpeedEngine 1"),
+        ("zero-2", "DeepSpeedEngine 2"),
+        ("zero-3", "DeepSpeedEngine 3"),
+    ],
 )
 def test_the_strategy_asked_for_is_the_one_in_effect(
     way: str, wrapper: str, in_two: dict[str, tuple[Rows, str]]

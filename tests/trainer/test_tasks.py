@@ -149,7 +149,6 @@ def test_a_column_that_is_not_there_is_said_with_those_that_are(
         ({"tokenizer": {"maxLength": 1000}}, "MaxLengthTooLarge"),
         ({"tokenizer": {"padToken": "[NONE]"}}, "PadTokenUnknown"),
         ({"evaluation": {"metrics": ["rouge"]}}, "MetricUnknown"),
-        ({"task": "summarization"}, "Unsupported"),
         ({"data": {"columns": {"text": ["text", "other", "text"]}}}, "ColumnNotFound"),
         ({"model_fields": {"freeze": ["nothing.*"]}}, "ParameterNotFound"),
         ({"model_fields": {"freeze": ["*"]}}, "NothingToTrain"),
@@ -162,9 +161,8 @@ def test_a_wish_that_cannot_be_met_is_refused(
     blocks: dict[str, Any], reason: str, models: dict[str, str], tmp_path: Path
 ) -> None:
     uri = tiny.csv_file(tmp_path / "rows.csv")
-    task = {**models, "summarization": models[CLASSIFICATION]}
 
-    assert refusal(task, uri, tmp_path, **blocks).reason == reason
+    assert refusal(models, uri, tmp_path, **blocks).reason == reason
 
 
 def test_fractions_as_labels_are_refused(models: dict[str, str], tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ from finetune_operator.api.program_rules import idle
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
-BUILT_TASKS = frozenset({"text-classification", "text-generation"})
+BUILT_TASKS = frozenset(
+    {
+        "text-classification",
+        "text-generation",
+        "fill-mask",
+        "summarization",
+        "translation",
+        "multiple-choice",
+    }
+)
 BUILT_SCHEMES = ("hf://", "file://", "wandb://")
 
 
@@ -32,7 +41,7 @@ def is_elsewhere(uri: str | None) -> bool:
 TABLE = (
     Feature(
         field="spec.task",
-        message="Only text-classification and text-generation are built; choose one of them.",
+        message=f"Only {', '.join(sorted(BUILT_TASKS))} are built; choose one of them.",
         is_asked_for=lambda spec: spec.task is not None and spec.task not in BUILT_TASKS,
     ),
     Feature(

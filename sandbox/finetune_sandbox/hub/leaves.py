@@ -4,7 +4,9 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 LABELS = ("angular_leaf_spot", "bean_rust", "healthy")
 SPOTS = {"angular_leaf_spot": (90, 60, 30), "bean_rust": (200, 80, 20)}
-SIZES = {"train": 256, "validation": 32, "test": 32}
+SIZES: Mapping[str, int] = MappingProxyType({"train": 256, "validation": 32, "test": 32})
 FEATURES = {
     "image_file_path": {"dtype": "string", "_type": "Value"},
     "image": {"_type": "Image"},
@@ -21,14 +23,14 @@ FEATURES = {
 }
 
 
-def beans(folder: Path, seed: int = 0) -> None:
+def beans(folder: Path, seed: int = 0, sizes: Mapping[str, int] = SIZES) -> None:
     """A data set repository; what its columns are is said in the Parquet files."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    for part, (split, size) in enumerate(SIZES.items()):
+    for part, (split, size) in enumerate(sizes.items()):
         table = pa.Table.from_pylist([_row(split, seed, part, number) for number in range(size)])
         told = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
         pq.write_table(table.replace_schema_metadata(told), folder / "data" / f"{split}-00000-of-00001.parquet")
-    parts = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in SIZES)
+    parts = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in sizes)
     card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{parts}---\nInvented pictures of leaves.\n"
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -15,6 +15,10 @@ TASKS: Mapping[str, str] = MappingProxyType(
     {
         "text-classification": "finetune_trainer.tasks.text_classification",
         "text-generation": "finetune_trainer.tasks.text_generation",
+        "fill-mask": "finetune_trainer.tasks.fill_mask",
+        "summarization": "finetune_trainer.tasks.summarization",
+        "translation": "finetune_trainer.tasks.translation",
+        "multiple-choice": "finetune_trainer.tasks.multiple_choice",
         "conversational": "finetune_trainer.tasks.conversational",
         "preference": "finetune_trainer.tasks.preference",
         "token-classification": "finetune_trainer.tasks.token_classification",

@@ -1,0 +1,41 @@
+"""The further tasks keep the promise: a disturbed run has the weights, losses and metrics of an undisturbed one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainer import further
+from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.running import Job, result
+
+pytestmark = pytest.mark.training
+
+VARIED = {"image-classification": {"augment": ["horizontal-flip", "random-crop"]}}
+
+
+def disturbed(job: Job) -> Any:  # noqa: F811 - The fixture's value.
+    """The result after one stop and one kill, both in the middle of an epoch."""
+    for step, how in ((4, "stop"), (9, "kill")):
+        running = job.attempt()
+        running.reach(step)
+        getattr(running, how)()
+        running.end()
+        job.reported = running.progress
+    return result(job.finish())
+
+
+@pytest.mark.parametrize("task", further.TASKS)
+def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
+    task: str,
+    job: Job,  # noqa: F811 - The fixture.
+    tmp_path: Path,
+) -> None:
+    blocks = further.blocks(tmp_path, task)
+    blocks["dataset"] |= VARIED.get(task, {})
+    training = {"max_steps": 13, "eval_steps": 6}
+    wanted = changed(dict(job.config), training=training, checkpoint={"everySteps": 4}, **blocks)
+    plain = replace(job, config=wanted, folder=tmp_path / "plain")
+
+    assert disturbed(replace(job, config=wanted)) == result(plain.finish())
