@@ -24,6 +24,7 @@ from finetune_trainer import deepspeed, sharing
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.keyed import Keyed
+from finetune_trainer.loading import RightLoading
 from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment, writers
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Guard:
     """Adds files to a checkpoint, on rank 0."""
 
 
-class RecoverableTrainer(transformers.Trainer):  # type: ignore[misc]  # transformers is untyped to us.
+class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[misc]  # transformers is untyped to us.
     """A Trainer that writes and resumes exact checkpoints."""
 
     guard: Guard
