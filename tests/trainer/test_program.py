@@ -184,30 +184,32 @@ def test_an_unmodified_trainer_script_resumes_bit_for_bit(
     rows = (material / "data" / "train.jsonl").read_text().replace('"no"', "0").replace('"yes"', "1")
     (tmp_path / "data" / "train.jsonl").write_text(rows)
     arguments = [
-        *(f"--model={material / 'model'}", f"--dataset={tmp_path / 'data'}", "--text=text", "--max_steps=30"),
-        *("--per_device_train_batch_size=2", "--save_steps=4", "--logging_steps=2", "--report_to=none", "--use_cpu"),
-        "--output_dir=$(FINETUNE_CHECKPOINT_DIR)",
+        *(f"--model={material / 'model'}", f"--dataset={tmp_path / 'data'}", "--text=text", "--max_steps=16"),
+        *("--per_device_train_batch_size=2", "--gradient_accumulation_steps=2", "--save_steps=4", "--logging_steps=2"),
+        *("--save_total_limit=2", "--report_to=none", "--use_cpu", "--output_dir=$(FINETUNE_CHECKPOINT_DIR)"),
         "--resume_from_checkpoint=$(FINETUNE_RESUME_FROM)",
     ]
-    command = [f"{socket}.python", "-m", "script", str(tmp_path / "train.py"), *arguments]
-    plain = Job(folder=tmp_path / "plain", config=config(command), socket=socket).finish()
-    disturbed = Job(folder=tmp_path / "disturbed", config=config(command), socket=socket)
+    program = config([f"{socket}.python", "-m", "script", str(tmp_path / "train.py"), *arguments])
+    pause = {"PAUSE_AT": "9", "GO_ON": str(tmp_path / "go-on")}
+    disturbed = Job(folder=tmp_path / "disturbed", config=program, socket=socket, env=pause)
     stopped = disturbed.attempt()
-    assert published(stopped, 4), stopped.log()
+    assert published(stopped, 8), stopped.log()
     stopped.stop()
     assert ended(stopped) == (OutcomeKind.PREEMPTED, "Preempted")
     disturbed.reported = stopped.progress
+    Path(pause["GO_ON"]).touch()
     last = disturbed.finish()
+    plain = Job(folder=tmp_path / "plain", config=program, socket=socket, env=pause).finish()
 
     assert last.progress is not None
     assert last.progress.resume is not None
-    assert last.progress.resume.from_step >= 4
+    assert last.progress.resume.from_step == 8
     assert result(last) == result(plain)
 
 
 def result(running: Running) -> tuple[str, list[dict[str, Any]]]:
     """The final weights, and every loss that was logged over all attempts."""
     output = running.work / "output"
-    state = json.loads((output / "checkpoint-30" / "trainer_state.json").read_text())
+    state = json.loads((output / "checkpoint-16" / "trainer_state.json").read_text())
     weights = hashlib.sha256((output / "final" / "model.safetensors").read_bytes()).hexdigest()
     return weights, [{"step": row["step"], "loss": row["loss"]} for row in state["log_history"] if "loss" in row]

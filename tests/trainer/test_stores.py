@@ -1,5 +1,6 @@
 """The volume as a durable place: whole or not at all."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_a_volume_that_cannot_be_written_is_unreachable(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnreachable):
         VolumeStore(tmp_path / "volume", "run").publish(tmp_path / "one", manifest, digest, patience=1)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), id="the system's word"),
+        pytest.param(OSError(errno.EDQUOT, "Disk quota exceeded"), id="a quota"),
+        pytest.param(RuntimeError("I/O error: No space left on device (os error 28)"), id="safetensors' word"),
+    ],
+)
+def test_a_volume_that_is_full_is_told_with_the_next_step(tmp_path: Path, problem: Exception) -> None:
+    said = VolumeStore(tmp_path, "run")._in_words(problem, draft(5))
+
+    assert said.startswith("the volume of checkpoint.volume is full: a checkpoint has 0 MiB")
+    assert said.endswith("or lower checkpoint.keep")
 
 
 def test_a_checkpoint_that_went_away_is_bad(store: VolumeStore, tmp_path: Path) -> None:

@@ -1,7 +1,18 @@
 """Files that are either whole or absent, whenever the power goes."""
 
+import errno
 import os
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+SIGNS_OF_FULL = ("no space left on device", "disk quota exceeded", "file write failed", "unexpected pos")
+"""What safetensors and torch say of a disk that takes no more; they hide the error's number."""
+
+
+def is_full(problem: BaseException) -> bool:
+    """Whether writing failed for want of space."""
+    numbered = isinstance(problem, OSError) and problem.errno in FULL
+    return numbered or any(sign in str(problem).lower() for sign in SIGNS_OF_FULL)
 
 
 def write_whole(path: Path, content: str) -> None:

@@ -14,7 +14,7 @@ from finetune_trainer.config import load
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import TrainerError
-from finetune_trainer.files import write_whole
+from finetune_trainer.files import is_full, write_whole
 from finetune_trainer.leash import end_with_parent
 from finetune_trainer.progress import Heartbeat
 from finetune_trainer.stop_flag import StopFlag
@@ -71,6 +71,14 @@ def unexpected(problem: Exception, here: Surroundings) -> Outcome:
             "OutOfMemory",
             "Memory ran out. Lower training.per_device_train_batch_size (and raise gradient_accumulation_steps), or "
             "turn training.gradient_checkpointing on.",
+            here,
+        )
+    if is_full(problem):
+        return last_word.outcome(
+            OutcomeKind.FAILED,
+            "DiskFull",
+            f"The pod's disk is full: {text.splitlines()[0] if text else type(problem).__name__}. Ask for more "
+            "ephemeral-storage in podTemplate.resources, set training.save_total_limit, or use less data.",
             here,
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and any(sign in text.lower() for sign in SIGNS_OF_A_LOST_PEER):

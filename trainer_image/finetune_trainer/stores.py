@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from finetune_trainer.contract.outcome import Checkpoint
-from finetune_trainer.files import sync_to_disk
+from finetune_trainer.files import is_full, sync_to_disk
 from finetune_trainer.manifest import BadCheckpoint, Manifest, hashed
 
 
@@ -88,6 +88,7 @@ class VolumeStore:
         del patience  # A file system that hangs cannot be interrupted.
         target = self._folder / f"step-{manifest.step:08d}-{digest[:12]}"
         fresh = self._folder / f".incoming-{digest[:12]}-{time.time_ns()}"
+        self._remove_incoming()  # What a failed attempt has left takes space that this one needs.
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             shutil.copytree(folder, fresh)
@@ -99,8 +100,9 @@ class VolumeStore:
             else:
                 fresh.rename(target)
             sync_to_disk(self._folder)
-        except OSError as problem:
-            raise StoreUnreachable(str(problem)) from problem
+        except (OSError, shutil.Error) as problem:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise StoreUnreachable(self._in_words(problem, manifest)) from problem
         return Checkpoint(
             step=manifest.step,
             artifact=f"file://{target}",
@@ -114,8 +116,21 @@ class VolumeStore:
         """Remove older checkpoints, and what killed writers left."""
         for stored in self.newest_first()[keep:]:
             shutil.rmtree(stored.where.removeprefix("file://"), ignore_errors=True)
+        self._remove_incoming()
+
+    def _remove_incoming(self) -> None:
         for left in self._folder.glob(".incoming-*"):
             shutil.rmtree(left, ignore_errors=True)
+
+    def _in_words(self, problem: Exception, manifest: Manifest) -> str:
+        if not is_full(problem):
+            return str(problem)
+        free = shutil.disk_usage(self._folder.parent).free
+        return (
+            f"the volume of checkpoint.volume is full: a checkpoint has {manifest.size_bytes >> 20} MiB, {free >> 20} "
+            "MiB are free. Enlarge its claim (one checkpoint more than checkpoint.keep must fit), or lower "
+            "checkpoint.keep"
+        )
 
     def has_finished(self) -> bool:
         """Whether the marker of finished work is there."""
