@@ -109,7 +109,6 @@ def test_what_of_a_deepspeed_configuration_cannot_be_is_refused_with_its_place(
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),
         ({"tokenizer": {"packing": True}}, "Unsupported"),
-        ({"data": {"streaming": True}}, "Unsupported"),
     ],
 )
 def test_what_cannot_be_done_is_refused(blocks: dict[str, Any], reason: str) -> None:

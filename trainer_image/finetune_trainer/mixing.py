@@ -62,17 +62,20 @@ def _fitting(table: Any, source: DatasetSource, one: MixedSource) -> Any:
 
 def _named(columns: Columns) -> set[str]:
     """The columns that play a part."""
-    said = columns.model_dump(exclude_none=True)
-    return {name for value in said.values() for name in ([value] if isinstance(value, str) else value)}
+    return {name for names in _parts(columns).values() for name in names}
 
 
 def _renamed(mine: Columns, theirs: Columns) -> Mapping[str, str]:
     """The first data set's name of each column, by the other's."""
-    names: dict[str, str] = dict(zip(theirs.text, mine.text, strict=False))
-    for part, name in theirs.model_dump(exclude={"text"}, exclude_none=True).items():
-        if (wanted := getattr(mine, part)) is not None:
-            names[name] = wanted
-    return names
+    wanted = _parts(mine)
+    pairs = (zip(names, wanted.get(part, ()), strict=False) for part, names in _parts(theirs).items())
+    return {old: new for pair in pairs for old, new in pair}
+
+
+def _parts(columns: Columns) -> Mapping[str, tuple[str, ...]]:
+    """The columns that play each part."""
+    said = columns.model_dump(exclude_none=True).items()
+    return {part: (value,) if isinstance(value, str) else tuple(value) for part, value in said}
 
 
 def _cast(table: Any, features: Any, one: MixedSource) -> Any:

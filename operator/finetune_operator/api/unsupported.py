@@ -62,11 +62,6 @@ TABLE = (
         ),
     ),
     Feature(
-        field="spec.dataset.streaming",
-        message="Streaming is not built; leave it out, and limit the data with dataset.maxSamples.",
-        is_asked_for=lambda spec: spec.dataset is not None and spec.dataset.streaming,
-    ),
-    Feature(
         field="spec.model.trustRemoteCode",
         message="Code from model repositories is not run; use a model that transformers knows.",
         is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
@@ -98,15 +93,8 @@ TABLE = (
     ),
     Feature(
         field="spec.distributed.fsdp",
-        message="FSDP is not built; use distributed.ddp, or distributed.deepspeed.zeroStage: 1 or 2.",
+        message="FSDP is not built; use distributed.deepspeed.zeroStage: 3, or distributed.ddp.",
         is_asked_for=lambda spec: spec.distributed.fsdp is not None,
-    ),
-    Feature(
-        field="spec.distributed.deepspeed",
-        message="Of DeepSpeed, zeroStage: 1 and 2 are built; use one of them.",
-        is_asked_for=lambda spec: (
-            spec.distributed.deepspeed is not None and spec.distributed.deepspeed.zero_stage not in {1, 2}
-        ),
     ),
     Feature(
         field="spec.compute.minNodes",

@@ -60,7 +60,9 @@ def settled(config: RunConfig, known: Versions) -> RunConfig:
         update={
             "model": _settled(config.model, "model", known),
             "tokenizer": _settled(config.tokenizer, "tokenizer", known),
-            "dataset": _settled(config.dataset, "dataset", known),
+            "dataset": _settled(config.dataset, "dataset", known).model_copy(
+                update={"mix": tuple(_settled(one, "dataset.mix", known) for one in config.dataset.mix)}
+            ),
         }
     )
 
@@ -107,6 +109,8 @@ def _read(config: RunConfig) -> Iterator[tuple[str, str, str | None]]:
     if config.tokenizer.uri is not None:
         yield "tokenizer", config.tokenizer.uri, config.tokenizer.revision
     yield "dataset", config.dataset.uri, config.dataset.revision
+    for one in config.dataset.mix:
+        yield "dataset.mix", one.uri, one.revision
 
 
 def _settled(source: Source, what: str, known: Versions) -> Source:

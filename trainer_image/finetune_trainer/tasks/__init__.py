@@ -1,6 +1,7 @@
 """One file per task; each makes of a job what a Trainer needs. A new task is one file and one line in `TASKS`."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +37,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
 
     if config.task not in TASKS:
         raise ConfigurationError(
+    from finetune_trainer.passes import endless
+
             "Unsupported", f"The task {config.task} is not supported yet. Supported are: {', '.join(TASKS)}."
         )
     make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared
@@ -47,4 +50,4 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
             f"dataset.splits.test: {config.task} does not predict a split at the end. Leave it out, and use "
             "dataset.splits.evaluation.",
         )
-    return made
+    return replace(made, train_dataset=endless(made.train_dataset, config)) if config.dataset.streaming else made

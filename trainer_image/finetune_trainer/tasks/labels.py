@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from finetune_trainer import data
+from finetune_trainer import data, streams
 from finetune_trainer.contract.run_config import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
@@ -55,7 +55,7 @@ def labels(train: Any, column: str, source: DatasetSource) -> Labels:
     A column of lists holds several labels to a row.
     """
     declared = tuple(getattr(innermost(train.features[column]), "names", None) or ())
-    values = _held(train, column)
+    values = _held(streams.head(train), column)
     numbers = bool(values) and all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     if source.labels:
         return Labels(names=source.labels, by_number=bool(declared) or (numbers and not _named(values, source.labels)))
