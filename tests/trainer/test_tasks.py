@@ -165,12 +165,6 @@ def test_a_wish_that_cannot_be_met_is_refused(
     assert refusal(models, uri, tmp_path, **blocks).reason == reason
 
 
-def test_fractions_as_labels_are_refused(models: dict[str, str], tmp_path: Path) -> None:
-    uri = written(tmp_path, {"text": "a", "label": 0.5}, {"text": "dog", "label": 1.0})
-
-    assert refusal(models, uri, tmp_path).reason == "Unsupported"
-
-
 def test_a_row_without_text_is_said(models: dict[str, str], tmp_path: Path) -> None:
     uri = written(tmp_path, {"text": "a", "label": 0}, {"text": None, "label": 1})
 

@@ -74,6 +74,8 @@ GENERATING = ("summarization", "translation")
 TASK_FIELDS = (
     *only_for(("fill-mask",), "dataset", "maskProbability"),
     *only_for(("image-classification",), "dataset", "augment"),
+    *only_for(("text-classification", "token-classification"), "dataset", "labelWeights"),
+    *only_for(("question-answering",), "tokenizer", "stride"),
     *only_for(GENERATING, "tokenizer", "prefix", "maxTargetLength", "sourceLanguage", "targetLanguage"),
     *only_for(GENERATING, "evaluation", "generation"),
 )

@@ -5,7 +5,7 @@ and nowhere else. A block that is declared but not built yet is refused by `oper
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
@@ -57,7 +57,7 @@ class TokenizerSource(Model):
     max_length: int | None = Field(default=None, ge=1)
     """The longest example in tokens; longer ones are cut. The model's own limit when absent."""
     stride: int | None = Field(default=None, ge=0)
-    """The overlap in tokens of the pieces of a long text."""
+    """The overlap in tokens of the pieces of a long text (question-answering); at most 128 when absent."""
     pad_token: str | None = None
     """The padding token, for tokenizers that have none; the end-of-sequence token when absent."""
     chat_template: str | None = Field(default=None, max_length=65536)
@@ -134,7 +134,6 @@ class MaxSamples(Model):
     """The limit of the evaluation split; all when absent."""
 
 
-class DatasetSource(Model):
 class MixedSource(Model):
     """A further data set that training examples are drawn from."""
 
@@ -152,6 +151,7 @@ class MixedSource(Model):
     """Which columns play which part, where it calls them otherwise than dataset.columns."""
 
 
+class DatasetSource(Model):
     """The data."""
 
     uri: str
@@ -169,6 +169,8 @@ class MixedSource(Model):
     """Which splits play which part."""
     labels: tuple[str, ...] = Field(default=(), max_length=4096)
     """The label names in order, where the data set does not say."""
+    label_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """How much a label counts in the loss, by its name; 1 where absent, 0 leaves it out."""
     max_samples: MaxSamples = MaxSamples()
     """How many examples are used."""
     learned_turns: Literal["assistant", "last", "all"] | None = None

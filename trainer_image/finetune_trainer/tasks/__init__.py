@@ -20,9 +20,11 @@ TASKS: Mapping[str, str] = MappingProxyType(
         "summarization": "finetune_trainer.tasks.summarization",
         "translation": "finetune_trainer.tasks.translation",
         "multiple-choice": "finetune_trainer.tasks.multiple_choice",
+        "image-classification": "finetune_trainer.tasks.image_classification",
         "conversational": "finetune_trainer.tasks.conversational",
         "preference": "finetune_trainer.tasks.preference",
         "token-classification": "finetune_trainer.tasks.token_classification",
+        "question-answering": "finetune_trainer.tasks.question_answering",
     }
 )
 """The module of each task; imported when it is asked for, as torch takes seconds."""
@@ -35,10 +37,10 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """
     import transformers
 
-    if config.task not in TASKS:
-        raise ConfigurationError(
     from finetune_trainer.passes import endless
 
+    if config.task not in TASKS:
+        raise ConfigurationError(
             "Unsupported", f"The task {config.task} is not supported yet. Supported are: {', '.join(TASKS)}."
         )
     make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared

@@ -63,7 +63,7 @@ def labels(train: Any, column: str, source: DatasetSource) -> Labels:
         return Labels(names=declared, by_number=True)
     if any(isinstance(value, float) for value in values):
         raise ConfigurationError(
-            "Unsupported", f"Column {column} holds fractions; regression is not supported yet. Use class labels."
+            "LabelOutOfRange", f"Column {column} holds fractions, which are no labels. Correct dataset.columns."
         )
     if not values:
         raise ConfigurationError("LabelOutOfRange", f"Column {column} holds no labels. Correct dataset.columns.label.")
@@ -71,6 +71,20 @@ def labels(train: Any, column: str, source: DatasetSource) -> Labels:
         tuple(f"LABEL_{number}" for number in range(max(values) + 1)) if numbers else tuple(sorted(map(str, values)))
     )
     return Labels(names=_not_too_many(names, column), by_number=numbers)
+
+
+def weights(source: DatasetSource, names: tuple[str, ...]) -> Any | None:
+    """How much each label counts, as a tensor; absent when the job weighs none."""
+    import torch
+
+    for name in source.label_weights:
+        if name not in names:
+            raise ConfigurationError(
+                "LabelOutOfRange", f"dataset.labelWeights names {name}; labels are {_listed(names)}. Correct the name."
+            )
+    if not source.label_weights:
+        return None
+    return torch.tensor([source.label_weights.get(name, 1.0) for name in names], dtype=torch.float32)
 
 
 def innermost(feature: Any) -> Any:

@@ -74,6 +74,17 @@ def words(values: list[Any], positions: list[int], column: str, split: str) -> l
     return [[str(word) for word in value] for value in values]
 
 
+def fast(config: RunConfig, tokenizer: Any) -> Any:
+    """The tokenizer, if it tells where in a text its tokens come from."""
+    if not tokenizer.is_fast:
+        raise ConfigurationError(
+            "ModelUnsuitable",
+            f"The tokenizer of {config.tokenizer.uri or config.model.uri} does not tell where its tokens come from. "
+            "Name a fast tokenizer in tokenizer.uri.",
+        )
+    return tokenizer
+
+
 def vocabulary(tokenizer: Any) -> str:
     """A name for what a tokenizer does."""
     backend = getattr(tokenizer, "backend_tokenizer", None)

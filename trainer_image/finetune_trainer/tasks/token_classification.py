@@ -14,9 +14,9 @@ from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
-from finetune_trainer.tasks.labels import Labels, labels
+from finetune_trainer.tasks.labels import Labels, labels, weights
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, vocabulary, words
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, test_split, vocabulary, words
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -29,7 +29,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     tokens = data.column(raw.train, given.tokens or "tokens", config.dataset)
     tags = data.column(raw.train, given.tags or "tags", config.dataset)
     known = labels(raw.train, tags, config.dataset)
-    tokenizer = _of_words(config, models.tokenizer(config))
+    tokenizer = _of_words(fast(config, models.tokenizer(config)))
     model = models.model(
         config,
         transformers.AutoModelForTokenClassification,
@@ -40,7 +40,9 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     )
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), tokens, tags, known)
     train, held_out = both_splits(examples.of, raw, config, args)
-    loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
+    loss = CrossEntropy(
+        shifted=False, smoothing=args.label_smoothing_factor, weights=weights(config.dataset, known.names)
+    )
     wanted = metrics.chosen(config.evaluation.metrics, entities.measures(known.names), loss_only=plan.loss_only)
     return Prepared(
         model=model,
@@ -53,17 +55,12 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         compute_metrics=partial(measured, wanted),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.tags,
+        test_dataset=test_split(examples.of, raw, args),
     )
 
 
-def _of_words(config: RunConfig, tokenizer: Any) -> Any:
-    """The tokenizer, if it tells which word a piece belongs to."""
-    if not tokenizer.is_fast:
-        raise ConfigurationError(
-            "ModelUnsuitable",
-            f"The tokenizer of {config.tokenizer.uri or config.model.uri} does not tell which word a token belongs to. "
-            "Name a fast tokenizer in tokenizer.uri.",
-        )
+def _of_words(tokenizer: Any) -> Any:
+    """The tokenizer, set to read words one by one."""
     pieces = tokenizer.backend_tokenizer.pre_tokenizer
     if getattr(pieces, "add_prefix_space", None) is False:
         pieces.add_prefix_space = tokenizer.add_prefix_space = True  # Words of GPT-2 and its kin begin with a space.
