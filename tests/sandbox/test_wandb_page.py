@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from finetune_sandbox.wandb_server import WandbServer
-from finetune_sandbox.wandb_server.pages.charts import MOST_POINTS, thinned, ticks
+from finetune_sandbox.wandb_server.pages.charts import MOST_POINTS, marked, thinned, ticks
 from finetune_sandbox.wandb_server.pages.curves import pauses
 
 from tests.sandbox.browsing import Element, page, site, status
@@ -194,6 +194,12 @@ def test_marks_on_an_axis_are_round_and_few() -> None:
         (0.688, 0.69, 0.692, 0.694, 0.696),
         (5, 5.00002, 5.00004, 5.00006, 5.00008, 5.0001),
     ]
+
+
+def test_marks_are_told_from_their_neighbors() -> None:
+    shown = [marked(1.61065, 0.00005), marked(0.1, 0.05), marked(2e-5, 1e-5), marked(0, 1e-5), marked(40, 20)]
+
+    assert shown == ["1.61065", "0.10", "2e-05", "0", "40"]
 
 
 def test_a_long_history_keeps_its_ends() -> None:

@@ -86,6 +86,13 @@ def ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
     )
 
 
+def marked(value: float, step: float) -> str:
+    """A round value with as many digits as tell it from its neighbors."""
+    if abs(step) < 1e-4 > abs(value):
+        return f"{value:.3g}"
+    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step < 1 else figure(value)
+
+
 def _scale(low: float, high: float, start: float, end: float, *, margin: float) -> Scale:
     """Ends a bit beyond the values; a single value stands in the middle."""
     beyond = (high - low) * margin or (0.0 if high > low else abs(low) * 0.1 or 1.0)
@@ -93,9 +100,10 @@ def _scale(low: float, high: float, start: float, end: float, *, margin: float) 
 
 
 def _rulers(wide: Scale, tall: Scale, across: str) -> Iterable[Markup]:
-    for value in ticks(tall.low, tall.high):
+    rungs = ticks(tall.low, tall.high)
+    for value in rungs:
         yield element("line", class_="grid", x1=LEFT, x2=RIGHT, y1=tall(value), y2=tall(value))
-        yield element("text", figure(value), x=LEFT - 6, y=tall(value) + 3.5, text_anchor="end")
+        yield element("text", marked(value, rungs[1] - rungs[0]), x=LEFT - 6, y=tall(value) + 3.5, text_anchor="end")
     for value in ticks(wide.low, wide.high):
         yield element("text", figure(value), x=wide(value), y=BOTTOM + 14, text_anchor="middle")
     yield element("line", class_="axis", x1=LEFT, x2=RIGHT, y1=BOTTOM, y2=BOTTOM)
