@@ -151,7 +151,7 @@ def continued(trainer: Any, batch: dict[str, Any]) -> Part:
     made = trainer.model.generate(
         input_ids=ids,
         attention_mask=seen,
-        max_new_tokens=MOST_NEW,
+        max_new_tokens=min(MOST_NEW, _longest(trainer.model) - longest),
         do_sample=False,
         num_beams=1,
         use_cache=True,
@@ -163,6 +163,11 @@ def continued(trainer: Any, batch: dict[str, Any]) -> Part:
         for half, text, new in zip(halves, texts, made, strict=True)
     ]
     return ("input", "label", "prediction"), rows
+
+
+def _longest(model: Any) -> int:
+    """How many tokens a model has places for; models without an end say nothing."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 1 << 20)
 
 
 def _filled(values: torch.Tensor, length: int, filler: int) -> torch.Tensor:
