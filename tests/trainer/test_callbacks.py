@@ -47,17 +47,19 @@ def test_tables_matrices_and_histograms_are_those_of_an_undisturbed_run(
     assert (weights(again), story(server, "again")) == (weights(plain), story(server, "plain"))
 
 
-@pytest.mark.usefixtures("plain")
-def test_two_jobs_of_a_group_compare_by_their_configuration_and_their_columns(job: Job, server: WandbServer) -> None:
-    other = {**SHOWN, "training": {**SHOWN["training"], "learning_rate": 2e-3}, "evaluation": {}}
-    tracked(job, server, "other", **other).finish()
+def test_two_jobs_of_a_group_compare_and_one_that_shows_nothing_has_the_same_weights(
+    job: Job, server: WandbServer, plain: Running
+) -> None:
+    training = {**SHOWN["training"], "logging_steps": 4}
+    bare = {"wandb": {"project": "tests", "group": "compared"}, "training": training}
+    other = tracked(job, server, "other", **bare).finish()
     one, two = server.run("plain"), server.run("other")
 
-    differ = {name for name in one.config if one.config[name] != two.config.get(name)} - {"_wandb"}
+    differ = {name for name in one.config if one.config[name] != two.config.get(name)}
     columns = [
         {name for row in run.history for name in row if name.startswith(("train/", "eval/"))} for run in (one, two)
     ]
-    assert (one.group, differ) == (two.group, {"learning_rate", "evaluation", "job", "output_dir"})
+    assert (one.group, differ) == (two.group, {"logging_steps", "evaluation", "job", "output_dir"})
     assert columns[0] - columns[1] == {"eval/predictions", "eval/confusion_matrix_table"}
     assert columns[1] >= {
         "train/loss",
@@ -66,6 +68,7 @@ def test_two_jobs_of_a_group_compare_by_their_configuration_and_their_columns(jo
         "eval/f1_yes",
         "eval/precision_no",
     }
+    assert weights(other) == weights(plain)
 
 
 @pytest.mark.usefixtures("plain")
