@@ -302,8 +302,10 @@ def program_environment(config: ProgramRun, restored: Restored | None, here: Sur
     found: dict[str, str] = {}
     if restored is not None:
         found[environment.RESUME_FROM] = str(here.output_dir / f"checkpoint-{restored.manifest.step}")
+    # The SDK leaves the address of our own service there, and the program would send its rows through that.
+    inherited = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     return {
-        **os.environ,
+        **inherited,
         "WANDB_RUN_ID": config.run_id,
         "WANDB_RESUME": "allow",
         environment.WORK_DIR: str(here.work_dir),
