@@ -10,7 +10,7 @@ from tests.trainer.running import Job, Running
 
 MARKED = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}<|im_start|>assistant\n"
-    "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}\n"
+    "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}{{ '\n' }}"
     "{% else %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -27,14 +27,14 @@ def furnished(folder: Path) -> Path:
     return folder
 
 
-def blocks(place: Path, data: str, **more: Any) -> dict[str, Any]:
+def blocks(place: Path, what: str, **more: Any) -> dict[str, Any]:
     """The blocks of a job that trains the model on one of the data sets."""
     task, columns = {
         "talks": ("conversational", {"messages": "messages"}),
         "pairs": ("preference", {"chosen": "chosen", "rejected": "rejected"}),
         "texts": ("text-generation", {"text": ["text"]}),
-    }[data]
-    dataset = {"uri": f"file://{place / data}", "columns": columns, **more.pop("data", {})}
+    }[what]
+    dataset = {"uri": f"file://{place / what}", "columns": columns, **more.pop("data", {})}
     return {"task": task, "model": {"uri": f"file://{place / 'llama'}"}, "dataset": dataset, **more}
 
 

@@ -51,7 +51,7 @@ def test_modules_are_chosen_by_name(place: Path) -> None:
 
     names = {name for name, one in made.model.named_parameters() if one.requires_grad and "lora" not in name}
     assert (trained(made) - {"weight"}, names) == (
-        {"q_proj", "default"},
+        {"q_proj"},
         {"base_model.model.model.norm.modules_to_save.default.weight"},
     )
 
@@ -76,7 +76,9 @@ def test_an_adapter_that_cannot_be_is_refused(blocks: dict[str, Any], words: str
 
 
 def test_an_adapter_in_place_of_a_model_is_refused_with_the_way_out(place: Path, tmp_path: Path) -> None:
-    ready(place, peft={"method": "lora"}).model.save_pretrained(tmp_path / "adapter")
+    made = ready(place, peft={"method": "lora"})
+    made.model.save_pretrained(tmp_path / "adapter")
+    made.processing_class.save_pretrained(tmp_path / "adapter")
 
     with pytest.raises(ConfigurationError) as raised:
         ready(place, model={"uri": f"file://{tmp_path / 'adapter'}"})

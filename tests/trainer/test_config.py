@@ -104,11 +104,9 @@ def test_what_of_a_deepspeed_configuration_cannot_be_is_refused_with_its_place(
 @pytest.mark.parametrize(
     ("blocks", "reason"),
     [
-        ({"peft": {"method": "lora"}}, "Unsupported"),
         ({"distributed": {"fsdp": {}}}, "Unsupported"),
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),
-        ({"tokenizer": {"packing": True}}, "Unsupported"),
     ],
 )
 def test_what_cannot_be_done_is_refused(blocks: dict[str, Any], reason: str) -> None:

@@ -5,6 +5,7 @@ example a classifier's head, get `modules_to_save` of their own.
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -51,14 +52,16 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
         lora_dropout=wanted.dropout,
         use_dora=wanted.method == "dora",
         target_modules=ALL_LINEAR if _is_all(wanted) else list(wanted.target_modules),
-        modules_to_save=sorted({*wanted.modules_to_save, *fresh}) or None,
+        modules_to_save=sorted({*_named(made, wanted.modules_to_save), *fresh}) or None,
         fan_in_fan_out=_has_transposed(made),
     )
     checkpointing = config.training.gradient_checkpointing or config.training.activation_checkpointing
     if checkpointing:
         made.enable_input_require_grads()  # Else nothing that is recomputed would need a gradient.
     try:
-        return peft.get_peft_model(made, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an older name.
+            return peft.get_peft_model(made, settings)
     except (ValueError, NotImplementedError) as problem:
         raise ConfigurationError(
             "AdapterUnsuitable",
@@ -126,6 +129,15 @@ def _is_all(wanted: Peft) -> bool:
     return wanted.target_modules == (ALL_LINEAR,)
 
 
+def _named(made: Any, names: Iterable[str]) -> set[str]:
+    """The full names of modules; peft would take norm for every name that ends so, input_layernorm among them."""
+    return {one for one, _ in made.named_modules() for name in names if _is_called(one, name)}
+
+
+def _is_called(module: str, name: str) -> bool:
+    return module == name or module.endswith(f".{name}")
+
+
 def _refuse_unknown(made: Any, wanted: Peft, fresh: set[str]) -> None:
     """A name that matches nothing is a mistake, even beside one that matches."""
     modules = dict(made.named_modules())
@@ -138,7 +150,7 @@ def _refuse_unknown(made: Any, wanted: Peft, fresh: set[str]) -> None:
 def _refuse_absent(field: str, names: Iterable[str], among: Iterable[str], shown: Iterable[str]) -> None:
     known = [*among]
     for name in names:
-        if not any(one == name or one.endswith(f".{name}") for one in known):
+        if not any(_is_called(one, name) for one in known):
             there = sorted({one.rpartition(".")[2] for one in shown} - {str(n) for n in range(1000)})
             more = f" and {len(there) - MOST_NAMES} more" if len(there) > MOST_NAMES else ""
             raise ConfigurationError(

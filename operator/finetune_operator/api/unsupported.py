@@ -16,6 +16,8 @@ BUILT_TASKS = frozenset(
         "summarization",
         "translation",
         "multiple-choice",
+        "conversational",
+        "preference",
     }
 )
 BUILT_SCHEMES = ("hf://", "file://", "wandb://")
@@ -67,19 +69,9 @@ TABLE = (
         is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
     ),
     Feature(
-        field="spec.tokenizer.packing",
-        message="Packing is not built; leave it out.",
-        is_asked_for=lambda spec: spec.tokenizer.packing,
-    ),
-    Feature(
         field="spec.tokenizer.stride",
         message="Overlapping pieces of long texts are not built; leave it out, and long texts are cut.",
         is_asked_for=lambda spec: spec.tokenizer.stride is not None,
-    ),
-    Feature(
-        field="spec.tokenizer.chatTemplate",
-        message="Chat templates are not built; leave it out.",
-        is_asked_for=lambda spec: spec.tokenizer.chat_template is not None,
     ),
     Feature(
         field="spec.training.use_liger_kernel",
@@ -87,9 +79,9 @@ TABLE = (
         is_asked_for=lambda spec: bool(spec.training.use_liger_kernel),
     ),
     Feature(
-        field="spec.peft",
-        message="Parameter-efficient fine-tuning is not built; leave it out to train all parameters.",
-        is_asked_for=lambda spec: spec.peft is not None,
+        field="spec.peft.method",
+        message="Of peft, lora and dora are built; choose one, with model.dtype: bfloat16 to save memory.",
+        is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "qlora",
     ),
     Feature(
         field="spec.distributed.fsdp",
