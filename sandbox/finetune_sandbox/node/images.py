@@ -67,6 +67,7 @@ def reserved() -> Iterator[Path]:
 def built() -> dict[str, Image]:
     """The images by name, made where they are missing or old."""
     _expect_programs()
+    buildah("rm", "--all")  # A build that was cut short has left its container behind, of up to 6 GB.
     _expect_room()
     if not _identity(BASE):
         _make_base()
