@@ -67,8 +67,8 @@ def reserved() -> Iterator[Path]:
 def built() -> dict[str, Image]:
     """The images by name, made where they are missing or old."""
     _expect_programs()
-    buildah("rm", "--all")  # A build that was cut short has left its container behind, of up to 6 GB.
     _expect_room()
+    buildah("rm", "--all")  # A build that was cut short has left its container behind, of up to 6 GB.
     if not _identity(BASE):
         _make_base()
     context = _staged()
