@@ -172,17 +172,17 @@ def test_a_gang_lives_and_dies_together() -> None:
 
 def test_the_rest_of_a_gang_is_stopped_before_the_next_attempt_begins() -> None:
     life = world(compute={"nodes": 2}).runs()
-    life = life.ends(life.outcome(OutcomeKind.FAILED, "LossNotFinite"), 1, rank=1)
+    life = life.ends(life.outcome(OutcomeKind.FAILED, "OutOfMemory"), 1, rank=1)
     assert (life.status.phase, life.status.attempt, len(life.gang)) == (Phase.STOPPING, 1, 2)
     life = life.stops().after(10)
-    assert (life.status.attempt, life.status.last_attempts[0].reason) == (2, "LossNotFinite")
+    assert (life.status.attempt, life.status.last_attempts[0].reason) == (2, "OutOfMemory")
 
 
 def test_an_echo_gives_way_to_the_cause() -> None:
     life = world(compute={"nodes": 2}).runs()
     life = life.ends(life.outcome(OutcomeKind.PEER_LOST, "PeerLost"), 1, rank=1)
-    life = life.ends(life.outcome(OutcomeKind.FAILED, "LossNotFinite"), 1, rank=0)
-    assert (life.status.last_attempts[0].reason, life.status.last_attempts[0].cause) == ("LossNotFinite", Cause.FAILURE)
+    life = life.ends(life.outcome(OutcomeKind.FAILED, "OutOfMemory"), 1, rank=0)
+    assert (life.status.last_attempts[0].reason, life.status.last_attempts[0].cause) == ("OutOfMemory", Cause.FAILURE)
 
 
 def test_an_echo_alone_is_the_infrastructures() -> None:

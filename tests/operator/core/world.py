@@ -240,7 +240,7 @@ class World:
     def finishes(self) -> Self:
         return self.ends(self.outcome(OutcomeKind.FINISHED, "Finished", "Training finished at step 300.", step=300), 0)
 
-    def fails(self, kind: OutcomeKind = OutcomeKind.FAILED, reason: str = "LossNotFinite") -> Self:
+    def fails(self, kind: OutcomeKind = OutcomeKind.FAILED, reason: str = "OutOfMemory") -> Self:
         return self.ends(self.outcome(kind, reason), {"configuration": 78, "retry": 75, "hung": 86}.get(kind, 1))
 
     def disrupted(self, reason: str = "PreemptionByScheduler", rank: int = 0) -> Self:
