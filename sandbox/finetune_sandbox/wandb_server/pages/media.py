@@ -90,7 +90,9 @@ def images(run: RunRecord) -> Iterable[Markup]:
 
 def histograms(run: RunRecord) -> Markup | None:
     """How gradients and parameters were spread, over the steps; folded, for there are many."""
-    found = [(name, versions) for name, versions in logged(run, "histogram").items() if "bins" in versions[-1][1]]
+    found = [
+        (name, versions) for name, versions in sorted(logged(run, "histogram").items()) if "bins" in versions[-1][1]
+    ]
     if not found:
         return None
     drawn = element("div", (_histogram(name, *versions[-1]) for name, versions in found), class_="charts small")
