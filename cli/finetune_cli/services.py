@@ -13,6 +13,8 @@ from finetune_sandbox.wandb_server import Records, WandbServer
 
 from finetune_cli.jobs import JobFileError
 
+SANDBOX_TOKEN = "hf_sandbox"
+
 
 class Services:
     """What a local run talks to, while its `with` block lasts."""
@@ -60,8 +62,9 @@ class Services:
             keys[wandb.get("key", "WANDB_API_KEY")] = self._wandb_key()
             keys |= {name: os.environ[name] for name in wandb.get("extraKeys", ()) if name in os.environ}
         hub = (spec.get("hub") or {}).get("secretRef")
-        if hub and "HF_TOKEN" in os.environ:
-            made.setdefault(hub["name"], {})[hub.get("key", "HF_TOKEN")] = os.environ["HF_TOKEN"]
+        token = SANDBOX_TOKEN if self._wandb else os.environ.get("HF_TOKEN")
+        if hub and token:
+            made.setdefault(hub["name"], {})[hub.get("key", "HF_TOKEN")] = token
         return made
 
     def run_page(self, job: FineTuneJob) -> str | None:

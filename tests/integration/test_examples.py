@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from finetune_operator.api.v1alpha1 import FineTuneJob
-from finetune_operator.cluster.port import Manifest
+from finetune_operator.cluster.port import SECRET, Manifest
 from finetune_sandbox.comparison import Comparison
 
 from tests.integration.lab import Lab
@@ -18,7 +18,12 @@ pytestmark = [pytest.mark.control_plane, pytest.mark.training, pytest.mark.async
 
 OF_PROGRAMS = frozenset({"own-program"})
 """Their steps are their own affair; `tests/trainer/test_program.py` runs them."""
-EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in OF_PROGRAMS)
+OF_ARTIFACTS = frozenset({"from-artifact"})
+"""They need what another job has left; `tests/trainer/test_sources.py` runs them."""
+EXAMPLES = sorted(
+    p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in OF_PROGRAMS | OF_ARTIFACTS
+)
+TOKEN = {"HF_TOKEN": "hf_lab"}
 STEPS = 40
 SMALL = {"max_steps": STEPS, "per_device_train_batch_size": 2, "logging_steps": 1}
 EVERY = {"eval_steps": STEPS // 2, "save_steps": STEPS // 2}
@@ -28,7 +33,9 @@ def shrunk(manifest: Manifest, name: str) -> Manifest:
     """The job under a name, with few small steps and a checkpoint now and then."""
     spec = {field: value for field, value in manifest["spec"].items() if field != "globalBatchSize"}
     by_steps = {field: value for field, value in EVERY.items() if field in spec["training"]}
+    data = spec["dataset"]
     few = {
+        "dataset": data | {"maxSamples": data.get("maxSamples", {}) | {"evaluation": 8}},
         "training": spec["training"] | SMALL | by_steps,
         "checkpoint": spec.get("checkpoint", {}) | {"everySteps": 10},
     }
@@ -61,7 +68,8 @@ async def preempted(lab: Lab, job: Manifest) -> tuple[FineTuneJob, FineTuneJob]:
 
 @pytest.mark.parametrize("text", [path.read_text() for path in EXAMPLES], ids=[path.stem for path in EXAMPLES])
 async def test_an_example_that_is_preempted_ends_as_one_that_is_not(lab: Lab, text: str) -> None:
-    lab.plane.apply(*claimed(lab, "checkpoints"))
+    lab.plane.apply(*claimed(lab, "checkpoints"), *claimed(lab, "models"))
+    await lab.api.create(SECRET, {"metadata": {"name": "hub", "namespace": lab.namespace}, "stringData": TOKEN})
     job, *others = yaml.safe_load_all(text)
     for other in others:
         await lab.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(other))

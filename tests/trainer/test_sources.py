@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer import sources
 from finetune_trainer.contract.outcome import OutcomeKind
@@ -23,16 +24,16 @@ pytestmark = pytest.mark.training
 SHORT = {"max_steps": 12, "eval_steps": 6, "dataloader_num_workers": 0}
 
 
-def logged(server: WandbServer, scratch: Path, folder: Path, name: str = "reviews") -> str:
+def logged(server: WandbServer, scratch: Path, folder: Path, name: str = "reviews", project: str = "tests") -> str:
     """A folder as the newest version of an artifact; the uri of whatever is newest."""
     Sdk({**server.environment(), "FOLDER": str(folder)}, scratch).run(f"""
-        run = wandb.init()
+        run = wandb.init(project="{project}")
         artifact = wandb.Artifact("{name}", "dataset")
         artifact.add_dir(os.environ["FOLDER"])
         run.log_artifact(artifact).wait()
         run.finish()
     """)
-    return f"wandb://sandbox/tests/{name}:latest"
+    return f"wandb://sandbox/{project}/{name}:latest"
 
 
 def reading(job: Job, uri: str, **blocks: Any) -> dict[str, Any]:
@@ -59,16 +60,24 @@ def test_a_resumed_job_goes_on_with_the_version_that_it_began_with(
     assert (result(disturbed.finish()), server.run("moved").inputs) == (result(plain), ("reviews:v0",))
 
 
-def test_a_job_goes_on_from_the_best_model_of_another(job: Job, server: WandbServer) -> None:
+def test_the_example_goes_on_from_the_best_model_of_another_job(
+    job: Job, server: WandbServer, material: Path, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "examples" / "from-artifact.yaml").read_text()
+    spec = yaml.safe_load(text.replace("my-team", "sandbox"))["spec"]
+    project = spec["wandb"]["project"]
     best = {**SHORT, "save_strategy": "steps", "save_steps": 6, "load_best_model_at_end": True}
-    tracked(job, server, "teacher", training=best).finish()
-    still = {"uri": "wandb://sandbox/tests/model-teacher:best", "freeze": ["bert.*"]}
+    reviews = {"project": project, "name": "reviews"}
+    tracked(job, server, "teacher", training=best, wandb=reviews).finish()
+    logged(server, tmp_path / "client", material / "data", "new-reviews", project)
+    still = {**spec["model"], "freeze": ["bert.*"]}
 
-    tracked(job, server, "pupil", model=still, training=SHORT).finish()
+    blocks = {"model": still, "dataset": spec["dataset"], "wandb": {"project": project}}
+    tracked(job, server, "pupil", training=SHORT, **blocks).finish()
 
     encoders = [encoder(server, name) for name in ("teacher", "pupil")]
-    (used,) = server.run("pupil").inputs
-    assert (encoders[0] == encoders[1], used.startswith("model-teacher:")) == (True, True)
+    used = {name.partition(":")[0] for name in server.run("pupil").inputs}
+    assert (encoders[0] == encoders[1], used) == (True, {"model-teacher", "new-reviews"})
 
 
 def encoder(server: WandbServer, name: str) -> dict[str, bytes]:
