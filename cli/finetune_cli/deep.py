@@ -23,7 +23,7 @@ def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
         raise JobFileError(NEEDS_THE_TRAINER)
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         file = Path(scratch) / "run.json"
-        file.write_text(_here(_run_config(job), mounts))
+        file.write_text(json.dumps(_here(_run_config(job), mounts)))
         command = [sys.executable, "-m", "finetune_trainer.examine", str(file)]
         done = subprocess.run(command, env=_environment(job), stdout=subprocess.PIPE, check=False)
     if not done.stdout:
@@ -31,7 +31,7 @@ def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
     return tuple(f"{found['reason']}: {found['message']}" for found in json.loads(done.stdout))
 
 
-def _run_config(job: dict[str, Any]) -> str:
+def _run_config(job: dict[str, Any]) -> dict[str, Any]:
     from finetune_operator.api import crd
     from finetune_operator.api.admission import defaulted
     from finetune_operator.api.v1alpha1 import FineTuneJob
@@ -40,13 +40,21 @@ def _run_config(job: dict[str, Any]) -> str:
 
     metadata = {"namespace": "default", "uid": "none", **job["metadata"]}
     parsed = FineTuneJob.model_validate({**defaulted(job, crd.schema()), "metadata": metadata, "status": {}})
-    return run_config(parsed, Config(trainer_image="none")).model_dump_json(exclude_unset=True)
+    return run_config(parsed, Config(trainer_image="none")).model_dump(mode="json", exclude_unset=True)
 
 
-def _here(text: str, mounts: dict[str, Path]) -> str:
-    for path, folder in sorted(mounts.items(), reverse=True):
-        text = text.replace(f"file://{path}/", f"file://{folder}/").replace(f'file://{path}"', f'file://{folder}"')
-    return text
+def _here(value: Any, mounts: dict[str, Path]) -> Any:
+    """The value with paths of the pods, also behind file://, as they are on this machine."""
+    if isinstance(value, dict):
+        return {name: _here(inner, mounts) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_here(each, mounts) for each in value]
+    if isinstance(value, str):
+        scheme, path = ("file://", value[7:]) if value.startswith("file://") else ("", value)
+        for mounted, folder in mounts.items():
+            if path == mounted or path.startswith(f"{mounted}/"):
+                return f"{scheme}{folder}{path.removeprefix(mounted)}"
+    return value
 
 
 def _environment(job: dict[str, Any]) -> dict[str, str]:

@@ -23,14 +23,18 @@ def test_a_column_that_is_not_in_the_data_is_found_before_the_job_is_applied(
         "model": {"uri": "file:///models"},
         "dataset": {"uri": "file:///data/train.csv", "config": None, "columns": columns},
         "training": {"eval_strategy": "no"},
+        "extensions": {"pythonPath": ["/code"], "callbacks": [{"use": "mine:Mine"}]},
     }
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(merged(base(), {"spec": spec})))
-    mounts = ["--mount", f"/data={tmp_path / 'data'}", "--mount", f"/models={tmp_path / 'model'}"]
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").write_text("Mine = print\n")
+    folders = {"/data": "data", "/models": "model", "/code": "code"}
+    mounts = [f"--mount={path}={tmp_path / folder}" for path, folder in folders.items()]
     shallow = main(["validate", str(file)])
     deep = main(["validate", "--deep", *mounts, str(file)])
-    said = capsys.readouterr().out.splitlines()[-1]
+    _, said, *more = capsys.readouterr().out.splitlines()
 
-    assert (shallow, deep) == (0, 1)
+    assert (shallow, deep, more) == (0, 1, [])
     assert said.startswith(f"{file}: base: ColumnNotFound: ")
     assert said.endswith("Correct dataset.columns.")

@@ -57,6 +57,7 @@ def test_each_mistake_is_found_once(tmp_path: Path, model: str) -> None:
         pytest.param({"tokenizer": {"padToken": "<pad>"}}, "PadTokenUnknown", id="a padding token"),
         pytest.param({"model": {"uri": "file:///nowhere"}}, "ModelNotFound", id="a model"),
         pytest.param({"evaluation": {"metrics": ["bleu"]}}, "MetricUnknown", id="a metric"),
+        pytest.param({"extensions": {"callbacks": [{"use": "none:Such"}]}}, "ExtensionNotFound", id="a callback"),
     ],
 )
 def test_a_mistake_in_a_job_is_found_without_training_it(

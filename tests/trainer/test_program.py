@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from finetune_trainer import program
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_trainer.contract.program import Program
 from finetune_trainer.program_process import command_line
@@ -158,15 +161,44 @@ def test_a_failure_is_told_in_the_programs_last_line(
     assert (word.kind, said in word.message) == (kind, True)
 
 
+def test_a_program_that_once_said_how_far_it_is_and_falls_silent_has_hung(made: Callable[..., Job]) -> None:
+    text = "import time\nfrom finetune_trainer import program\nprogram.progress(1, 2)\ntime.sleep(600)"
+    running = made(text, hangTimeoutSeconds=2).attempt()
+    assert (running.outcome().reason, running.end()) == ("Hung", ExitCode.HUNG)
+
+
 def test_a_command_that_is_not_there_is_the_authors_mistake(made: Callable[..., Job]) -> None:
     running = made("", program={"command": ["nonesuch"]}).attempt()
     assert ended(running) == (OutcomeKind.CONFIGURATION, "ProgramNotFound")
 
 
+@pytest.mark.training
+def test_all_ranks_hear_of_a_stop_that_one_was_asked_for(tmp_path: Path, socket: Path) -> None:  # noqa: F811 - The fixture.
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "stop-requested").touch()
+    command = [f"{socket}.python", "-m", "agree", str(tmp_path / "meeting")]
+    ranks = [
+        subprocess.Popen(
+            command, env=os.environ | {"RANK": rank, "FINETUNE_WORK_DIR": str(tmp_path / rank)}, stdout=subprocess.PIPE
+        )
+        for rank in ("0", "1")
+    ]
+    assert [rank.communicate(timeout=100)[0] for rank in ranks] == [b"True", b"True"]
+
+
+def test_outside_of_a_job_nothing_is_asked_and_nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("FINETUNE_WORK_DIR", "FINETUNE_RESUME_FROM", "FINETUNE_CHECKPOINT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    program.progress(1, 2)
+    program.checkpoint(1, tmp_path / "none")
+
+    assert (program.resume_from(), program.should_stop()) == (None, False)
+
+
 def test_arguments_are_filled_in_and_left_out_where_there_is_no_checkpoint() -> None:
-    program = Program(command=("train", "$(HOME)"), args=("--from=$(FINETUNE_RESUME_FROM)", "$$(HOME)", "$(NONE)"))
-    first = command_line(program, {"HOME": "/work"})
-    later = command_line(program, {"HOME": "/work", "FINETUNE_RESUME_FROM": "/c"})
+    wanted = Program(command=("train", "$(HOME)"), args=("--from=$(FINETUNE_RESUME_FROM)", "$$(HOME)", "$(NONE)"))
+    first = command_line(wanted, {"HOME": "/work"})
+    later = command_line(wanted, {"HOME": "/work", "FINETUNE_RESUME_FROM": "/c"})
 
     assert first == ("train", "/work", "$(HOME)", "$(NONE)")
     assert later == ("train", "/work", "--from=/c", "$(HOME)", "$(NONE)")
@@ -189,9 +221,9 @@ def test_an_unmodified_trainer_script_resumes_bit_for_bit(
         *("--save_total_limit=2", "--report_to=none", "--use_cpu", "--output_dir=$(FINETUNE_CHECKPOINT_DIR)"),
         "--resume_from_checkpoint=$(FINETUNE_RESUME_FROM)",
     ]
-    program = config([f"{socket}.python", "-m", "script", str(tmp_path / "train.py"), *arguments])
+    job = config([f"{socket}.python", "-m", "script", str(tmp_path / "train.py"), *arguments])
     pause = {"PAUSE_AT": "9", "GO_ON": str(tmp_path / "go-on")}
-    disturbed = Job(folder=tmp_path / "disturbed", config=program, socket=socket, env=pause)
+    disturbed = Job(folder=tmp_path / "disturbed", config=job, socket=socket, env=pause)
     stopped = disturbed.attempt()
     assert published(stopped, 8), stopped.log()
     stopped.stop()
@@ -199,7 +231,7 @@ def test_an_unmodified_trainer_script_resumes_bit_for_bit(
     disturbed.reported = stopped.progress
     Path(pause["GO_ON"]).touch()
     last = disturbed.finish()
-    plain = Job(folder=tmp_path / "plain", config=program, socket=socket, env=pause).finish()
+    plain = Job(folder=tmp_path / "plain", config=job, socket=socket, env=pause).finish()
 
     assert last.progress is not None
     assert last.progress.resume is not None

@@ -32,6 +32,7 @@ def findings(config: RunConfig, scratch: Path) -> Iterator[Finding]:
     world = config.compute.nodes * config.compute.processes_per_node
     checks: tuple[Callable[[], Any], ...] = (
         lambda: configuration.plan(config, world),
+        lambda: importable_extensions(config),
         lambda: readable_model(config),
         lambda: prepared(anywhere(config), scratch),
     )
@@ -61,6 +62,13 @@ def anywhere(config: RunConfig) -> RunConfig:
             "global_batch_size": None,
         }
     )
+
+
+def importable_extensions(config: RunConfig) -> None:
+    """Import the author's own code, or say why it cannot be imported."""
+    from finetune_trainer import extensions
+
+    extensions.check(config)
 
 
 def readable_model(config: RunConfig) -> None:

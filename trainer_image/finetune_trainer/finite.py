@@ -49,7 +49,7 @@ class LossWatch:
         if self._copy is None:
             self._copy = torch.zeros((), dtype=torch.int64, pin_memory=True)
             self._copy.copy_(self._first, non_blocking=True)
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
         return answer
 
@@ -76,7 +76,8 @@ def examples_of(loader: Any, step: int, accumulation: int) -> tuple[int, ...]:
         return ()
     epoch, position = divmod(step - 1, math.ceil(len(batches) / accumulation))
     for part in (loader, batches, getattr(batches, "batch_sampler", None), getattr(batches, "sampler", None)):
-        if hasattr(part, "set_epoch"):
-            part.set_epoch(epoch)
+        set_epoch = getattr(part, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(epoch)
     start = position * accumulation
     return tuple(itertools.chain.from_iterable(itertools.islice(batches, start, start + accumulation)))

@@ -73,7 +73,7 @@ class ProgramAttempt:
         folder = ProgramFolder(self.here.output_dir)
         folder.path.mkdir(parents=True, exist_ok=True)
         restored = self._restored(store, folder)
-        if self._is_asked:
+        if self._is_asked():
             return self._end(
                 OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the program began; nothing was lost."
             )
@@ -85,7 +85,7 @@ class ProgramAttempt:
         self._look(folder, has_ended=True)
         if code == 0 and not self._stopped_early():
             return self._finished(store)
-        return self._stopped() if self._is_asked else self._failed(code, process)
+        return self._stopped() if self._is_asked() else self._failed(code, process)
 
     # Before the program.
 
@@ -152,7 +152,7 @@ class ProgramAttempt:
         """Wait for the program's end, publishing what it completes; a wish to stop is passed on once."""
         told = False
         while (code := process.ended(POLL_SECONDS)) is None:
-            if self._is_asked and not told:
+            if self._is_asked() and not told:
                 told = True
                 self.board.tell(state=TrainerState.STOPPING)
                 if not (self.here.work_dir / "program" / "listens").exists():
@@ -192,7 +192,7 @@ class ProgramAttempt:
         belonging = self._belonging()
         draft = Manifest(
             step=step,
-            kind=CheckpointKind.TERMINATION if self._is_asked else CheckpointKind.PERIODIC,
+            kind=CheckpointKind.TERMINATION if self._is_asked() else CheckpointKind.PERIODIC,
             job_uid=belonging.job_uid,
             token=self.here.token,
             world_size=belonging.world_size,
@@ -207,7 +207,7 @@ class ProgramAttempt:
     def _stopped_early(self) -> bool:
         """Whether a program that ended with 0 was stopped before its last step, by its own word."""
         word = self.last
-        return self._is_asked and word is not None and word.total is not None and word.step < word.total
+        return self._is_asked() and word is not None and word.total is not None and word.step < word.total
 
     def _finished(self, store: Store | None) -> Outcome:
         if self.uploader is not None and not self._drained(FINAL_PATIENCE):
@@ -266,7 +266,6 @@ class ProgramAttempt:
         """What the last upload took; unknown counts as nothing."""
         return (self.uploader.seconds or 0.0) if self.uploader is not None else 0.0
 
-    @property
     def _is_asked(self) -> bool:
         """Whether the pod was asked to stop; the program may have read of it before the signal came to us."""
         return self.flag.is_set or self.here.stop_requested.exists()
@@ -283,7 +282,7 @@ class ProgramAttempt:
         tracking, self.tracking = self.tracking, None
         if tracking is None:
             return True
-        limit = max(self._seconds_left(), 2.0) if self._is_asked else seconds
+        limit = max(self._seconds_left(), 2.0) if self._is_asked() else seconds
         return tracking.close(exit_code=exit_code, preempted=preempted, seconds=limit)
 
     def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:
