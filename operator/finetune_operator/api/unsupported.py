@@ -11,6 +11,8 @@ REASON = "Unsupported"
 BUILT_TASKS = frozenset(
     {
         "text-classification",
+        "token-classification",
+        "question-answering",
         "text-generation",
         "fill-mask",
         "summarization",
@@ -67,11 +69,6 @@ TABLE = (
         field="spec.model.trustRemoteCode",
         message="Code from model repositories is not run; use a model that transformers knows.",
         is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
-    ),
-    Feature(
-        field="spec.tokenizer.stride",
-        message="Overlapping pieces of long texts are not built; leave it out, and long texts are cut.",
-        is_asked_for=lambda spec: spec.tokenizer.stride is not None,
     ),
     Feature(
         field="spec.training.use_liger_kernel",
