@@ -53,6 +53,10 @@ def test_a_data_set_comes_with_its_configurations_splits_and_label_names(hub: Hu
         print(mrpc["train"].features["label"].names, mrpc["train"].column_names)
         print(next(iter(load_dataset("nyu-mll/glue", "sst2", streaming=True)["train"])).keys())
         print(load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test").column_names)
+        print(load_dataset("eriktks/conll2003", split="test").features["ner_tags"].feature.names[:3])
+        print(len(load_dataset("google-research-datasets/go_emotions", split="test").features["labels"].feature.names))
+        print(load_dataset("rajpurkar/squad", split="validation")[0]["answers"].keys())
+        print(load_dataset("sentence-transformers/stsb", split="test").features["score"].dtype)
         """,
     )
 
@@ -61,6 +65,10 @@ def test_a_data_set_comes_with_its_configurations_splits_and_label_names(hub: Hu
         "['not_equivalent', 'equivalent'] ['sentence1', 'sentence2', 'label', 'idx']",
         "dict_keys(['sentence', 'label', 'idx'])",
         "['text']",
+        "['O', 'B-PER', 'I-PER']",
+        "28",
+        "dict_keys(['text', 'answer_start'])",
+        "float64",
     ]
 
 
@@ -136,16 +144,28 @@ def test_models_load_whole_and_their_tokenizers_know_every_word(hub: Hub, home: 
         for name, kind in (
             ("google-bert/bert-base-uncased", transformers.AutoModelForMaskedLM),
             ("openai-community/gpt2", transformers.AutoModelForCausalLM),
+            ("google-t5/t5-small", transformers.AutoModelForSeq2SeqLM),
         ):
             model, loading = kind.from_pretrained(name, output_loading_info=True)
             tokenizer = transformers.AutoTokenizer.from_pretrained(name)
             text = " " + " ".join(LEXICON)
             print(sorted(loading["missing_keys"]), len(tokenizer) == model.config.vocab_size)
             print(len(tokenizer(text, add_special_tokens=False)["input_ids"]) == len(LEXICON), tokenizer.pad_token)
+        name = "google/vit-base-patch16-224-in21k"
+        model, loading = transformers.AutoModelForImageClassification.from_pretrained(name, output_loading_info=True)
+        print(sorted(loading["missing_keys"]), transformers.AutoImageProcessor.from_pretrained(name).size["height"])
         """,
     )
 
-    assert told == ["[] True", "True [PAD]", "[] True", "True None"]
+    assert told == [
+        "[] True",
+        "True [PAD]",
+        "[] True",
+        "True None",
+        "[] True",
+        "True <pad>",
+        "['classifier.bias', 'classifier.weight'] 32",
+    ]
 
 
 def digests(root: Path) -> dict[str, str]:

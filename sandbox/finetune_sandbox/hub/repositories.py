@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_sandbox.hub import chats, encoder_decoder, leaves, models, reviews, rows, stories, vision
+from finetune_sandbox.hub import chats, encoder_decoder, leaves, marked, models, reviews, rows, stories, vision
 
 KINDS = ("models", "datasets")
 
@@ -80,6 +80,10 @@ def furnish(root: Path, *, seed: int = 0) -> None:
         "datasets/Helsinki-NLP/opus_books": stories.opus,
         "datasets/allenai/swag": _swag,
         "datasets/AI-Lab-Makerere/beans": leaves.beans,
+        "datasets/eriktks/conll2003": marked.conll2003,
+        "datasets/rajpurkar/squad": marked.rajpurkar,
+        "datasets/google-research-datasets/go_emotions": marked.go_emotions,
+        "datasets/sentence-transformers/stsb": marked.stsb,
     }
     for name, make in made.items():
         if not (root / name).exists():

@@ -72,12 +72,16 @@ def opus(folder: Path, seed: int = 0) -> None:
     nested(folder, "en-fr", books, seed)
 
 
-def nested(folder: Path, config: str, maker: Callable[[str, int, int], tuple[Row, ...]], seed: int) -> None:
-    """Write a data set repository whose Parquet files say themselves what their columns are."""
+def nested(
+    folder: Path, config: str, maker: Callable[[str, int, int], tuple[Row, ...]], seed: int, card: str = ""
+) -> None:
+    """Write a data set repository whose Parquet files say what their columns are, but for what a card adds."""
     (folder / config).mkdir(parents=True, exist_ok=True)
     for split, size in SIZES.items():
         table = pa.Table.from_pylist([dict(row) for row in maker(split, size, seed)])
         pq.write_table(table, folder / config / f"{split}-00000-of-00001.parquet")
     parts = "".join(f"  - split: {split}\n    path: {config}/{split}-*\n" for split in SIZES)
-    card = f"---\nconfigs:\n- config_name: {config}\n  data_files:\n{parts}---\nInvented rows in the schema of it.\n"
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    head = (
+        f"---\n{card}configs:\n- config_name: {config}\n  data_files:\n{parts}---\nInvented rows in the schema of it.\n"
+    )
+    (folder / "README.md").write_text(head, encoding="utf-8")
