@@ -10,7 +10,7 @@ from tests.trainer import tiny
 
 TRAIN, HELD_OUT = 24, 8
 ENDINGS = [f"ending{number}" for number in range(stories.ENDINGS)]
-TASKS = ("fill-mask", "summarization", "multiple-choice")
+TASKS = ("fill-mask", "summarization", "multiple-choice", "image-classification")
 """Those that train differently; translation is summarization with other metrics."""
 COLUMNS: dict[str, dict[str, Any]] = {
     "fill-mask": {"text": ["text"]},

@@ -13,6 +13,16 @@ from tests.trainer.running import Job, result
 pytestmark = pytest.mark.training
 
 VARIED = {"image-classification": {"augment": ["horizontal-flip", "random-crop"]}}
+VARIED_TRAINING = {
+    "multiple-choice": {"dataloader_persistent_workers": True},
+    "image-classification": {
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+        "save_total_limit": 1,
+    },
+}
+"""A best model of the attempt that is gone is loaded by the names that it has on the Hub."""
 
 
 def disturbed(job: Job) -> Any:  # noqa: F811 - The fixture's value.
@@ -34,7 +44,7 @@ def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one
 ) -> None:
     blocks = further.blocks(tmp_path, task)
     blocks["dataset"] |= VARIED.get(task, {})
-    training = {"max_steps": 13, "eval_steps": 6}
+    training = {"max_steps": 13, "eval_steps": 6, **VARIED_TRAINING.get(task, {})}
     wanted = changed(dict(job.config), training=training, checkpoint={"everySteps": 4}, **blocks)
     plain = replace(job, config=wanted, folder=tmp_path / "plain")
 

@@ -8,20 +8,6 @@ from finetune_operator.api.program_rules import idle
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
-BUILT_TASKS = frozenset(
-    {
-        "text-classification",
-        "token-classification",
-        "question-answering",
-        "text-generation",
-        "fill-mask",
-        "summarization",
-        "translation",
-        "multiple-choice",
-        "conversational",
-        "preference",
-    }
-)
 BUILT_SCHEMES = ("hf://", "file://", "wandb://")
 
 
@@ -43,11 +29,6 @@ def is_elsewhere(uri: str | None) -> bool:
 
 
 TABLE = (
-    Feature(
-        field="spec.task",
-        message=f"Only {', '.join(sorted(BUILT_TASKS))} are built; choose one of them.",
-        is_asked_for=lambda spec: spec.task is not None and spec.task not in BUILT_TASKS,
-    ),
     Feature(
         field="spec.model.uri",
         message="Models are read from hf://, file:// and wandb:// only; put the model on a volume or in W&B.",
