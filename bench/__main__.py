@@ -49,11 +49,13 @@ async def trainer(folder: Path, *, quick: bool) -> None:
 
 
 async def examples(_: Path, *, quick: bool) -> None:
-    """Seconds of every example."""
+    """Seconds of every example, for the gallery's page."""
     before = machine()
     figures = await asyncio.to_thread(gallery.measured, gallery.QUICK if quick else gallery.FULL)
     print(gallery.shown(figures))
     keep(f"examples{'-quick' * quick}", figures, before)
+    if not quick:
+        gallery.put_down(figures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,13 @@ from typing import Any
 
 from bench.figures import table
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+PAGE = ROOT / "docs" / "examples.md"
 FINETUNE = Path(sys.executable).with_name("finetune")
 QUICK = ("bert-mrpc",)
-FULL = tuple(sorted(path.stem for path in EXAMPLES.glob("*.yaml")))
+NEEDS_ANOTHER = "from-artifact"
+FULL = tuple(sorted(path.stem for path in EXAMPLES.glob("*.yaml") if path.stem != NEEDS_ANOTHER))
 PATIENCE = 1800
 
 
@@ -37,3 +40,13 @@ def shown(figures: Mapping[str, Any]) -> str:
     """The figures as a table."""
     rows = ((name, each["seconds"], each.get("steps", "failed")) for name, each in figures.items())
     return table("Examples, by `finetune run --sandbox`", ("example", "s", "steps"), rows)
+
+
+def put_down(figures: Mapping[str, Any]) -> None:
+    """Write the seconds into the gallery's rows."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, each in figures.items():
+        seconds = f"{each['seconds']:.0f}" if "steps" in each else ""
+        row = rf"^(\| \[{re.escape(name)}\]\(.*\|)[^|\n]*\|$"
+        text = re.sub(row, lambda found, seconds=seconds: f"{found[1]} {seconds} |", text, flags=re.MULTILINE)
+    PAGE.write_text(text, encoding="utf-8")

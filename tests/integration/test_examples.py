@@ -24,7 +24,7 @@ EXAMPLES = sorted(
     p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in OF_PROGRAMS | OF_ARTIFACTS
 )
 TOKEN = {"HF_TOKEN": "hf_lab"}
-STEPS = 40
+STEPS = 60
 SMALL = {"max_steps": STEPS, "per_device_train_batch_size": 2, "logging_steps": 1}
 EVERY = {"eval_steps": STEPS // 2, "save_steps": STEPS // 2}
 
@@ -61,7 +61,7 @@ async def preempted(lab: Lab, job: Manifest) -> tuple[FineTuneJob, FineTuneJob]:
     taken, spared = job["metadata"]["name"], "undisturbed"
     await lab.apply(shrunk(job, taken))
     await lab.apply(shrunk(job, spared))
-    await lab.reached(taken, step=2)
+    await lab.reached(taken, step=1)
     await lab.api.evict(lab.namespace, f"{taken}-1-0")
     return await lab.ended(taken), await lab.ended(spared)
 
