@@ -39,6 +39,11 @@ while len(state["seen"]) < 3:
 """
 """A loop that knows nothing of us but two variables; it waits after a step until a file is there."""
 
+ORDERLY = """
+import atexit, os, pathlib
+atexit.register(lambda: pathlib.Path(os.environ["FINETUNE_CHECKPOINT_DIR"], "in-order").touch())
+"""
+
 NOISY = """
 import atexit, sys
 atexit.register(lambda: sys.stderr.write("\\r  3%|#    | 1/30\\nwandb: View the run"))
@@ -143,6 +148,17 @@ def test_a_program_that_does_not_listen_is_ended_by_the_signal(made: Callable[..
 
     assert (running.end(), word.reason) == (ExitCode.PREEMPTED, "Preempted")
     assert "the newest checkpoint that the program completed is of step 1" in word.message
+
+
+def test_a_program_may_be_interrupted_in_order_instead(made: Callable[..., Job]) -> None:
+    job = made(ORDERLY + COUNTING)
+    job.config["program"]["stopSignal"] = "SIGINT"
+    running = job.attempt()
+    assert running.reach(1), running.log()
+    running.stop()
+    running.end()
+
+    assert (running.work / "output" / "in-order").exists()
 
 
 @pytest.mark.parametrize(

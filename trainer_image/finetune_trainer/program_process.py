@@ -78,9 +78,9 @@ class ProgramProcess:
             return code
         return None
 
-    def terminate(self) -> None:
-        """Ask it to end, as a kubelet asks a container: the first process alone."""
-        self._process.terminate()
+    def ask_to_end(self, number: signal.Signals) -> None:
+        """Send a signal as a kubelet does: to the first process alone."""
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """End it and all of its session."""

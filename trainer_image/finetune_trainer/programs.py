@@ -1,6 +1,7 @@
 """One attempt of a job that brings its own program: restore, run it, publish what it writes, put its end into words."""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,7 @@ class ProgramAttempt:
                 told = True
                 self.board.tell(state=TrainerState.STOPPING)
                 if not (self.here.work_dir / "program" / "listens").exists():
-                    process.terminate()
+                    process.ask_to_end(signal.Signals[self.config.program.stop_signal])
             if told and self._seconds_left() < self._upload_seconds:
                 process.kill()
             self._look(folder, has_ended=False)

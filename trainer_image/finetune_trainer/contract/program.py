@@ -1,5 +1,7 @@
 """A job that brings its own program, and what its supervisor is told of it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from finetune_trainer.contract.model import Model
@@ -16,6 +18,11 @@ class Program(Model):
     """The program and its first arguments; $(NAME) is replaced as in a pod."""
     args: tuple[str, ...] = ()
     """Further arguments; one that names $(FINETUNE_RESUME_FROM) is left out when there is no checkpoint."""
+    stop_signal: Literal["SIGTERM", "SIGINT"] = "SIGTERM"
+    """What tells the program that the pod is about to go.
+
+    SIGINT ends a Python script in order, as Ctrl-C does, so that W&B still gets its last rows.
+    """
 
 
 class ProgramRun(CommonRun):
