@@ -227,3 +227,11 @@ def test_a_mount_over_ours_is_left_out() -> None:
     }
     mounts = pods(job(**spec), CONFIG, FIRST)[0]["spec"]["containers"][0]["volumeMounts"]
     assert [mount["mountPath"] for mount in mounts if mount["name"] == "x"] == ["/x"]
+
+
+def test_the_commit_that_a_job_is_annotated_with_reaches_the_trainer() -> None:
+    one = job()
+    meta = one.metadata.model_copy(update={"annotations": {"finetune.dev/git-ref": "abc123"}})
+    (pod,) = pods(one.model_copy(update={"metadata": meta}), CONFIG, FIRST)
+
+    assert {"name": "FINETUNE_GIT_REF", "value": "abc123"} in pod["spec"]["containers"][0]["env"]
