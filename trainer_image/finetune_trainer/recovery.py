@@ -83,6 +83,22 @@ def give_back_best(folder: Path, output_dir: Path) -> None:
         path.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n")
 
 
+def keep_precision(optimizer: Any, folder: Path) -> None:
+    """Give an optimizer its state as it was saved; loading has rounded all of it to the type of the parameters."""
+    import torch
+
+    ours = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if all(parameter.dtype == torch.float32 for parameter in ours):
+        return
+    saved = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True, mmap=True)
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    for number, parameter in zip(numbers, ours, strict=True):
+        state = optimizer.state.get(parameter, {})
+        for name, value in saved["state"].get(number, {}).items():
+            if torch.is_tensor(value) and torch.is_tensor(state.get(name)) and value.dtype != state[name].dtype:
+                state[name] = value.to(state[name].device, copy=True)
+
+
 def linked(source: str, target: str) -> None:
     """A second name for a file, or a copy where the file system has no such thing."""
     try:

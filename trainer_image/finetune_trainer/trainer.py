@@ -25,7 +25,7 @@ from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.keyed import Keyed
 from finetune_trainer.loading import RightLoading
-from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, moment, writers
+from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
 
 log = logging.getLogger(__name__)
 
@@ -280,6 +280,11 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
                 deepspeed.make_universal(folder)
             self._barrier()
             self.accelerator.state.deepspeed_plugin.deepspeed_config |= deepspeed.READ_UNIVERSAL
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+            keep_precision(self.optimizer, Path(checkpoint))
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         """The optimizer; notes the weight decay of its groups."""
