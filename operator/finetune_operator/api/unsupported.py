@@ -43,7 +43,8 @@ TABLE = (
         field="spec.dataset.uri",
         message="Data sets are read from hf://, file:// and wandb:// only; put the data on a volume or in W&B.",
         is_asked_for=lambda spec: (
-            spec.dataset is not None and any(is_elsewhere(one.uri) for one in (spec.dataset, *spec.dataset.mix))
+            spec.dataset is not None
+            and any(map(is_elsewhere, (spec.dataset.uri, *(one.uri for one in spec.dataset.mix))))
         ),
     ),
     Feature(
