@@ -105,6 +105,7 @@ def test_what_of_a_deepspeed_configuration_cannot_be_is_refused_with_its_place(
     ("blocks", "reason"),
     [
         ({"distributed": {"fsdp": {}}}, "Unsupported"),
+        ({"training": {"torch_compile_mode": "default"}}, "Unsupported"),
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),
     ],

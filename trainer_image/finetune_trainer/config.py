@@ -149,10 +149,17 @@ def refuse_unbuilt(config: RunConfig) -> None:
     unbuilt = {
         "distributed.fsdp": config.distributed.fsdp is not None,
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
+        "training.torch_compile": is_compiled(config),
     }
     for name, wanted in unbuilt.items():
         if wanted:
             raise ConfigurationError("Unsupported", f"{name} is not supported yet. Remove it from the job.")
+
+
+def is_compiled(config: RunConfig) -> bool:
+    """Whether the job asks for torch.compile; what that makes of a batch depends on the batches before it."""
+    wanted = config.training
+    return bool(wanted.torch_compile or wanted.torch_compile_backend or wanted.torch_compile_mode)
 
 
 def training_arguments(plan: Plan, output_dir: Path) -> Any:

@@ -53,6 +53,13 @@ TABLE = (
         is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
     ),
     Feature(
+        field="spec.training.torch_compile",
+        message="Compiled models do not resume bit for bit; leave it out, with its backend and mode.",
+        is_asked_for=lambda spec: bool(
+            spec.training.torch_compile or spec.training.torch_compile_backend or spec.training.torch_compile_mode
+        ),
+    ),
+    Feature(
         field="spec.training.use_liger_kernel",
         message="Liger's kernels are not built; leave it out.",
         is_asked_for=lambda spec: bool(spec.training.use_liger_kernel),
