@@ -15,7 +15,7 @@ from finetune_trainer.showing import Answers
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401
-from tests.trainer.running import Job, Running, result, rows
+from tests.trainer.running import Job, Running, result, rows, weights
 
 pytestmark = pytest.mark.training
 
@@ -56,22 +56,27 @@ def test_a_better_model_is_told_by_the_right_end_of_its_metric(
     assert (said["metric_for_best_model"], said.get("greater_is_better", best[1])) == best
 
 
-def test_the_test_split_is_predicted_at_the_end_also_after_a_kill(job: Job, tmp_path: Path) -> None:
+def test_further_splits_and_the_test_split_are_measured_the_same_after_a_stop_and_a_kill(
+    job: Job, tmp_path: Path
+) -> None:
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
     for split, source in (("train", "train"), ("validation", "validation"), ("test", "validation")):
         (tmp_path / "data" / f"{split}.jsonl").write_text((data / f"{source}.jsonl").read_text())
-    dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}", "splits": {"test": "test[:5]"}}
+    splits = {"test": "test[:5]", "further": [{"name": "seen", "split": "train[:6]"}]}
+    dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}", "splits": splits}
     wanted = changed(dict(job.config), dataset=dataset)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    again = replace(job, config=wanted, folder=job.folder / "again").disturbed((9,), "SIGKILL")
+    bare = replace(job, folder=job.folder / "bare").finish()
+    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 8, 14)
 
     written = (plain.work / "output" / "final" / "test_predictions.jsonl").read_text()
     told = [json.loads(line) for line in written.splitlines()]
     measured = rows(plain)[-1]
     right = sum(one["label"] == one["prediction"] for one in told) / len(told)
     assert (len(told), {*told[0]}, measured["test_accuracy"]) == (5, {"row", "label", "prediction"}, right)
-    assert result(again) == result(plain)
+    assert [row["step"] for row in rows(plain) if "eval_seen_accuracy" in row] == [4, 8, 12, 16, 20, 24]
+    assert (result(again), weights(bare)) == (result(plain), weights(plain))
     assert (again.work / "output" / "final" / "test_predictions.jsonl").read_text() == written
 
 

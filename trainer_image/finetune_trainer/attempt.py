@@ -236,7 +236,8 @@ class Attempt:
             extras=self._extras,
         )
         trainer.add_callback(ProgressCallback(self.board, trainer, started))
-        scene = Scene(config=self.config, trainer=trainer, ready=todo.ready, tracking=self.tracking)
+        tracked = self.gang.shared(self.tracking is not None and self.tracking.wishes.mode != "disabled")
+        scene = Scene(config=self.config, trainer=trainer, ready=todo.ready, tracking=self.tracking, is_tracked=tracked)
         for callback in (*callbacks(scene), *extensions.callbacks(self.config)):
             trainer.add_callback(callback)
         if self.tracking is not None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Raw:
     train: Any
     evaluation: Any | None
     test: Any | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """What every evaluation measures beside the evaluation split, by name."""
 
 
 def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
@@ -32,6 +34,7 @@ def raw(config: RunConfig, cache: Path, *, evaluates: bool) -> Raw:
         train=_train(builder, config, cache),
         evaluation=_held_out(builder, source, _evaluated(builder, source), most) if evaluates else None,
         test=None if name is None else _held_out(builder, source, name, None),
+        further={one.name: _held_out(builder, source, one.split, most) for one in source.splits.further if evaluates},
     )
 
 

@@ -11,7 +11,7 @@ import transformers
 from finetune_trainer import extensions, tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.evaluation import Measuring
+from finetune_trainer.evaluation import Measuring, SeveralSets
 from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.surroundings import Surroundings
@@ -21,7 +21,7 @@ from finetune_trainer.trainer import RecoverableTrainer
 SECRET = ("token", "key", "password")
 
 
-class TaskTrainer(RightLoss, Writes, RecoverableTrainer):
+class TaskTrainer(RightLoss, Writes, SeveralSets, RecoverableTrainer):
     """The Trainer with the loss of the task, and texts where it writes them."""
 
     reads: Callable[[dict[str, Any]], None] = staticmethod(lambda _: None)
@@ -71,6 +71,7 @@ def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work
         optimizer_cls_and_kwargs=extensions.optimizer(config, args),
         callbacks=early_stopping(config),
     )
+    trainer.further = ready.further
     trainer.task_loss = extensions.loss(config, ready.loss)
     trainer.task_outputs, trainer.writing = ready.outputs, ready.writing
     return Work(trainer=trainer, ready=ready, fingerprint=ready.fingerprint, settings=settings(args, ready.model))

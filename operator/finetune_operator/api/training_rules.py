@@ -218,12 +218,12 @@ WORKERS = "(has(self.dataloader_num_workers) && self.dataloader_num_workers > 0)
 
 
 def evaluates(field: str, wanted: str) -> Rule:
-    """A field of the evaluation that means nothing without one."""
+    """A field that means nothing without evaluations."""
     return Rule(
         at="spec",
         rule=f"!({wanted}) || (has(self.training.eval_strategy) && self.training.eval_strategy != 'no')",
-        message=f"evaluation.{field} needs training.eval_strategy: steps or epoch.",
-        field=f".evaluation.{field}",
+        message=f"{field} needs training.eval_strategy: steps or epoch.",
+        field=f".{field}",
     )
 
 
@@ -287,9 +287,15 @@ TRAINING = (
         rule="self != 'group_by_length'",
         message=REFUSED["group_by_length"],
     ),
-    evaluates("earlyStopping", "has(self.evaluation.earlyStopping)"),
-    evaluates("predictionTable", "has(self.evaluation.predictionTable)"),
-    evaluates("confusionMatrix", "has(self.evaluation.confusionMatrix) && self.evaluation.confusionMatrix"),
+    evaluates("dataset.splits.further", "has(self.dataset) && has(self.dataset.splits.further)"),
+    Rule(
+        at="spec.dataset.splits.further",
+        rule="self.all(one, self.exists_one(other, other.name == one.name))",
+        message="Give each further split a name of its own.",
+    ),
+    evaluates("evaluation.earlyStopping", "has(self.evaluation.earlyStopping)"),
+    evaluates("evaluation.predictionTable", "has(self.evaluation.predictionTable)"),
+    evaluates("evaluation.confusionMatrix", "has(self.evaluation.confusionMatrix) && self.evaluation.confusionMatrix"),
     *(refused("spec.training", name, sentence) for name, sentence in REFUSED.items()),
 )
 

@@ -39,10 +39,10 @@ class ConfusionMatrix(transformers.TrainerCallback):  # type: ignore[misc]  # tr
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def on_evaluate(self, *_args: Any, **_kwargs: Any) -> None:
-        """Count what the evaluation's rows say."""
+    def on_evaluate(self, *_args: Any, metrics: Any = None, **_kwargs: Any) -> None:
+        """Count what the rows of the evaluation split say."""
         answers, evaluated = self._scene.ready.answers, self._scene.trainer.evaluated
-        if answers is not None and evaluated is not None:
+        if answers is not None and evaluated is not None and "eval_loss" in (metrics or {}):
             predicted, right = answers.of(evaluated)
             counts = confusion(predicted, right, len(answers.names))
             self._scene.show({NAME: media.confusion(answers.names, counts.tolist())})

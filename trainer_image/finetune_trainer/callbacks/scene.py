@@ -19,10 +19,8 @@ class Scene:
     tracking: Tracking | None
     """The run, on rank 0 alone."""
 
-    @property
-    def is_tracked(self) -> bool:
-        """Whether anybody will see what is shown; the same on all ranks but for the key, which rank 0 has alone."""
-        return self.tracking is None or self.tracking.wishes.mode != "disabled"
+    is_tracked: bool
+    """Whether anybody will see what is shown; the same on all ranks, for some of it all of them take part in."""
 
     def show(self, values: dict[str, Any]) -> None:
         """Add a row to the run's history."""

@@ -114,6 +114,15 @@ class Columns(Model):
     """The possible answers: one column of lists, or a column for each."""
 
 
+class FurtherSplit(Model):
+    """A split that is evaluated beside the others."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    """What its metrics begin with: eval/name_accuracy."""
+    split: str
+    """The split, a name or a slice."""
+
+
 class Splits(Model):
     """Which split plays which part, each a name or a slice such as train[:90%]."""
 
@@ -123,6 +132,8 @@ class Splits(Model):
     """The split that is evaluated; validation, else test, when absent."""
     test: str | None = None
     """The split that is predicted at the end."""
+    further: tuple[FurtherSplit, ...] = Field(default=(), max_length=8)
+    """Splits that every evaluation measures too, each under its name."""
 
 
 class MaxSamples(Model):

@@ -46,6 +46,10 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared
     transformers.set_seed(args.seed)
     made = make(config, plan, args, cache)
+    if config.dataset.splits.further and made.eval_dataset is not None and not made.further:
+        raise ConfigurationError(
+            "Unsupported", f"dataset.splits.further: {config.task} evaluates one split alone. Leave it out."
+        )
     if config.dataset.splits.test is not None and made.test_dataset is None:
         raise ConfigurationError(
             "Unsupported",

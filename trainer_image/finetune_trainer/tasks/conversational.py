@@ -14,7 +14,7 @@ from finetune_trainer.loss import IGNORED
 from finetune_trainer.tasks.chats import Chats, Example, chats, turns
 from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.text_generation import causal_model, language_model
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     examples = _Examples(config, chats(config, tokenizer), longest, columns(config.dataset.columns))
     train, held_out = both_splits(examples.of, raw, config, args)
     made = language_model(config, plan, args, model, tokenizer, train, held_out)
-    return replace(made, test_dataset=test_split(examples.of, raw, args))
+    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
+    return replace(made, test_dataset=test, further=further)
 
 
 def columns(named: Columns) -> tuple[str, ...]:

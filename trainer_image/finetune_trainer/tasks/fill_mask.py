@@ -20,7 +20,16 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.keyed import Fixed, Keyed
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import (
+    at_once,
+    both_splits,
+    evaluates,
+    further_splits,
+    test_split,
+    text_columns,
+    texts,
+    vocabulary,
+)
 
 MASKED = 0.15
 """The share of tokens that are predicted, where the job does not say."""
@@ -41,7 +50,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     model = models.model(config, transformers.AutoModelForMaskedLM, tokenizer)
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
     train, held_out = both_splits(examples.of, raw, config, args)
-    test = test_split(examples.of, raw, args)
+    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
     masks = Masks(mask=tokenizer.mask_token_id, words=len(tokenizer), share=config.dataset.mask_probability or MASKED)
     loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
     known = {"perplexity": _perplexity, "accuracy": _accuracy}
@@ -57,6 +66,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.words,
         test_dataset=None if test is None else Fixed(test, masks),
+        further={name: Fixed(table, masks) for name, table in further.items()},
     )
 
 

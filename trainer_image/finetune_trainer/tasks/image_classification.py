@@ -17,7 +17,7 @@ from finetune_trainer.keyed import Fixed, Keyed
 from finetune_trainer.loss import CrossEntropy
 from finetune_trainer.tasks.labels import Labels, labels
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split
 
 IMAGE = "image"
 """The column of images in an example's table, whatever the data set calls it."""
@@ -42,7 +42,10 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         problem_type="single_label_classification",
     )
     train, held_out = both_splits(_Examples(config, label, known).of, raw, config, args)
-    test = test_split(_Examples(config, label, known).of, raw, args)
+    test, further = (
+        test_split(_Examples(config, label, known).of, raw, args),
+        further_splits(_Examples(config, label, known).of, raw, args),
+    )
     mode = "L" if getattr(model.config, "num_channels", 3) == 1 else "RGB"
     plain = images.Seen(processor=processor, column=IMAGE, mode=mode)
     varied = images.Seen(processor=processor, column=IMAGE, mode=mode, augment=config.dataset.augment)
@@ -60,6 +63,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         answers=showing.Answers(of=answered, names=known.names),
         shown=showing.classes,
         test_dataset=None if test is None else Fixed(test, plain),
+        further={name: Fixed(table, plain) for name, table in further.items()},
     )
 
 

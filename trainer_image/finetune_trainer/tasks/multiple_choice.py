@@ -15,7 +15,7 @@ from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.tasks.choices import Choices, Question, chosen_columns
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -44,6 +44,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.choices,
         test_dataset=test_split(examples.of, raw, args),
+        further=further_splits(examples.of, raw, args),
     )
 
 

@@ -1,7 +1,7 @@
 """What every task hands to the Trainer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from finetune_trainer.generating import Writing
@@ -39,5 +39,7 @@ class Prepared:
     """What an evaluation's rows say as answers; absent where an example has no single one."""
     test_dataset: Any | None = None
     """The same of the test split; absent when the job names none."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """The same of the further splits that evaluations measure, by name."""
     shown: Shown | None = None
     """What a table of predictions shows of a batch."""

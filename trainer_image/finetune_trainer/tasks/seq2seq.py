@@ -17,7 +17,7 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.generating import Writing
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tuple[str, ...]) -> Prepared:
@@ -50,6 +50,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tu
         writing=_writing(config.evaluation.generation or Generation(), tokenizer, first),
         shown=showing.written,
         test_dataset=test_split(examples.of, raw, args),
+        further=further_splits(examples.of, raw, args),
     )
 
 

@@ -14,7 +14,16 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.showing import Answers
 from finetune_trainer.tasks.answers import Answer, answer
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import (
+    at_once,
+    both_splits,
+    evaluates,
+    further_splits,
+    test_split,
+    text_columns,
+    texts,
+    vocabulary,
+)
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -47,6 +56,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         answers=Answers(of=partial(answered, asked), names=asked.names),
         shown=asked.shown,
         test_dataset=test_split(examples.of, raw, args),
+        further=further_splits(examples.of, raw, args),
     )
 
 

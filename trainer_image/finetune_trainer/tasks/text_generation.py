@@ -14,7 +14,16 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy, plain
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, test_split, text_columns, texts, vocabulary
+from finetune_trainer.tasks.texts import (
+    at_once,
+    both_splits,
+    evaluates,
+    further_splits,
+    test_split,
+    text_columns,
+    texts,
+    vocabulary,
+)
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -27,7 +36,8 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
     train, held_out = both_splits(examples.of, raw, config, args)
     made = language_model(config, plan, args, model, tokenizer, train, held_out)
-    return replace(made, test_dataset=test_split(examples.of, raw, args))
+    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
+    return replace(made, test_dataset=test, further=further)
 
 
 def causal_model(config: RunConfig, tokenizer: Any) -> Any:

@@ -39,6 +39,12 @@ def test_split(encoded: Callable[[Any, str], Any], raw: data.Raw, args: Any) -> 
         return None if raw.test is None else encoded(raw.test, "the test split")
 
 
+def further_splits(encoded: Callable[[Any, str], Any], raw: data.Raw, args: Any) -> dict[str, Any]:
+    """The examples of each further split that evaluations measure, by its name."""
+    with at_once(args):
+        return {name: encoded(table, f"the further split {name}") for name, table in raw.further.items()}
+
+
 def text_columns(table: Any, config: RunConfig, *, most: int) -> tuple[str, ...]:
     """The columns of text: what the job names, else `text`."""
     wanted = config.dataset.columns.text or ("text",)

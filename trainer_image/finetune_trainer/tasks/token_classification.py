@@ -16,7 +16,16 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.tasks.labels import Labels, labels, weights
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, test_split, vocabulary, words
+from finetune_trainer.tasks.texts import (
+    at_once,
+    both_splits,
+    evaluates,
+    fast,
+    further_splits,
+    test_split,
+    vocabulary,
+    words,
+)
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -56,6 +65,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.tags,
         test_dataset=test_split(examples.of, raw, args),
+        further=further_splits(examples.of, raw, args),
     )
 
 
