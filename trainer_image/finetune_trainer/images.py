@@ -86,7 +86,7 @@ def flipped(image: Image.Image, dice: np.random.Generator) -> Image.Image:
 def cropped(image: Image.Image, dice: np.random.Generator) -> Image.Image:
     """A part of the image; the processor scales it up again."""
     area = image.width * image.height * dice.uniform(LEAST_SHARE, 1.0)
-    ratio = math.exp(dice.uniform(*map(math.log, SQUARENESS)))
+    ratio = math.exp(dice.uniform(math.log(SQUARENESS[0]), math.log(SQUARENESS[1])))
     width = min(max(round(math.sqrt(area * ratio)), 1), image.width)
     height = min(max(round(math.sqrt(area / ratio)), 1), image.height)
     left, top = dice.integers(image.width - width + 1), dice.integers(image.height - height + 1)

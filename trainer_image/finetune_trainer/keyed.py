@@ -29,7 +29,7 @@ class Keyed(torch.utils.data.Dataset[dict[str, Any]]):
         self.table = table
         self._make = make
         self._seed = seed
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]  # torch's.
 
     def __len__(self) -> int:
         return len(self.table)

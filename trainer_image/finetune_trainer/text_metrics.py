@@ -28,7 +28,9 @@ def rouge(kind: str, written: Texts, wanted: Texts) -> float:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer([kind], tokenizer=_Words())
-    scores = [scorer.score(right, text)[kind].fmeasure for text, right in zip(written, wanted, strict=True)]
+    scores: list[float] = [
+        scorer.score(right, text)[kind].fmeasure for text, right in zip(written, wanted, strict=True)
+    ]
     return 100.0 * sum(scores) / max(len(scores), 1)
 
 
