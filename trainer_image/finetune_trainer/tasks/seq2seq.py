@@ -41,7 +41,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tu
         eval_dataset=held_out,
         collator=Pairs(
             source=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
-            decoder_inputs=model.prepare_decoder_input_ids_from_labels,
+            decoder_inputs=_decoder_inputs(model),
         ),
         loss=loss,
         preprocess_logits_for_metrics=partial(rows, loss),
@@ -97,12 +97,25 @@ def _language(tokenizer: Any, code: str) -> int:
 
 
 def _refuse_without_start(config: RunConfig, model: Any) -> None:
-    if model.config.decoder_start_token_id is None:
+    if getattr(model.config, "decoder_start_token_id", None) is None:
         raise ConfigurationError(
             "ModelUnsuitable",
             f"{config.model.uri} does not say which token a text begins with. Set decoder_start_token_id in "
             "model.config.",
         )
+
+
+def _decoder_inputs(model: Any) -> Callable[..., torch.Tensor]:
+    """The model's own way from labels to what the decoder sees, or the usual one."""
+    usual = partial(shifted, start=model.config.decoder_start_token_id, pad=model.config.pad_token_id)
+    own: Callable[..., torch.Tensor] = getattr(model, "prepare_decoder_input_ids_from_labels", usual)
+    return own
+
+
+def shifted(labels: torch.Tensor, *, start: int, pad: int) -> torch.Tensor:
+    """The labels one place later, behind the token that every text begins with."""
+    later = torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], dim=1)
+    return later.masked_fill(later == IGNORED, pad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +160,7 @@ class Pairs:
     source: Padding
     """For what is read."""
     decoder_inputs: Callable[..., torch.Tensor]
-    """The model's own way from labels to what the decoder sees; the labels themselves do not reach the model."""
+    """From labels to what the decoder sees; the labels themselves do not reach the model."""
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of some rows."""
