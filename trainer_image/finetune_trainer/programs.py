@@ -166,8 +166,7 @@ class ProgramAttempt:
     def _look(self, folder: ProgramFolder, *, has_ended: bool) -> None:
         """Hear what the program says, and take over what it has completed."""
         said = word_said(self.here.work_dir / "program" / "progress.json")
-        if said is not None or self.last is None:
-            self._hear(said)
+        self._hear(said)
         if said is None:
             Heartbeat(self.here, 0).beat(0)  # Who never says anything is never silent.
         found = folder.newest(has_ended=has_ended)
