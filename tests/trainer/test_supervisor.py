@@ -13,6 +13,7 @@ import pytest
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.launch import free_port
+from finetune_trainer.rank import unexpected
 from finetune_trainer.redaction import redacted
 from finetune_trainer.supervisor import Supervisor, is_running
 from finetune_trainer.surroundings import surroundings
@@ -100,6 +101,12 @@ def ended(folder: Path, ranks: str) -> tuple[str, ExitCode]:
 )
 def test_ranks_without_a_word_are_put_into_words(tmp_path: Path, ranks: str, reason: str, code: ExitCode) -> None:
     assert ended(tmp_path, ranks) == (reason, code)
+
+
+def test_a_disk_that_is_full_is_told_with_the_next_step(tmp_path: Path) -> None:
+    problem = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    word = unexpected(problem, surroundings(environment(tmp_path)))
+    assert (word.kind, word.reason, "podTemplate.resources" in word.message) == (OutcomeKind.FAILED, "DiskFull", True)
 
 
 def test_no_secret_leaves_the_pod() -> None:
