@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from accelerate.state import AcceleratorState
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.tasks import prepared
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-COMPARED = ("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity", "eval_rougeL")
+COMPARED = (
+    *("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity", "eval_rougeL"),
+    *("eval_f1_micro", "eval_mse", "eval_exact_match"),
+)
 
 
 class TaskTrainer(RightLoss, Writes, transformers.Trainer):
@@ -50,11 +55,19 @@ def logged(config: RunConfig, folder: Path) -> list[dict[str, float]]:
 
 def learned(config: RunConfig, folder: Path) -> tuple[list[dict[str, float]], str]:
     """The logged rows, and what the model was wrapped in."""
+    forget_the_case_before()
     made = trainer(config, folder)
     made.train()
     rows = [only(row) for row in made.state.log_history if set(row) & set(COMPARED)]
     stage = f" {made.model_wrapped.zero_optimization_stage()}" if made.is_deepspeed_enabled else ""
     return rows, type(made.model_wrapped).__name__ + stage
+
+
+def forget_the_case_before() -> None:
+    """Have accelerate and transformers see a new process, which they would take for one under DeepSpeed else."""
+    os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)
+    AcceleratorState._reset_state()
+    unset_hf_deepspeed_config()
 
 
 def only(row: Mapping[str, Any]) -> dict[str, float]:

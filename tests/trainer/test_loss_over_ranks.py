@@ -134,7 +134,7 @@ def test_two_ranks_of_a_further_task_log_what_one_process_logs(
 def test_the_strategy_asked_for_is_the_one_in_effect(
     way: str, wrapper: str, in_two: dict[str, tuple[Rows, str]]
 ) -> None:
-    assert in_two[f"text-classification {way}"][1] == wrapper
+    assert {in_two[f"{task} {way}"][1] for task in TASKS} == {wrapper}
 
 
 @pytest.mark.parametrize("task", TASKS)
