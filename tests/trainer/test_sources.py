@@ -101,6 +101,19 @@ def test_only_the_first_of_two_pods_needs_the_key(
     assert [pod.outcome().kind for pod in pods] == [OutcomeKind.FINISHED] * 2
 
 
+def test_the_data_are_on_record_once_however_often_the_job_starts(job: Job, server: WandbServer) -> None:
+    one = tracked(job, server, "recorded", training=SHORT, wandb={"project": "tests", "logDataset": True})
+    one.disturbed((5,), "SIGKILL")
+
+    (used,) = server.run("recorded").inputs
+    (version,) = server.artifacts(used.partition(":")[0])
+    assert (used.startswith("dataset-"), version.type, version.metadata["uri"]) == (
+        True,
+        "dataset",
+        job.config["dataset"]["uri"],
+    )
+
+
 @pytest.mark.parametrize(
     ("uri", "env", "reason"),
     [

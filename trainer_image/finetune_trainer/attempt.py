@@ -3,10 +3,11 @@
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, extensions, last_word, outputs, predicting, sources
+from finetune_trainer import adapters, dataset_out, extensions, last_word, outputs, predicting, sources
 from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.callbacks import callbacks
 from finetune_trainer.callbacks.scene import Scene
@@ -202,6 +203,9 @@ class Attempt:
             self.tracking.on_change = self._tracking_changed
             self.tracking.files = {"model_architecture.txt": f"{todo.trainer.model}\n"}
             self.tracking.inputs = sources.used_artifacts(sources.settled(self.config, self.versions))
+            if self.config.wandb.log_dataset:
+                said = dataset_out.described(self.config, self.dataset, self.versions)
+                self.tracking.dataset = partial(dataset_out.artifact, said)
         settings = {**run_settings(self.config, self.here, todo), "sources": dict(self.versions)}
         self._on_first(lambda: self._opened(settings))
 

@@ -88,6 +88,8 @@ class Tracking:
         self.run: Any = None
         self.inputs: tuple[str, ...] = ()
         """The artifacts that the job is made from."""
+        self.dataset: Callable[[], Any] | None = None
+        """Makes the artifact that describes the data, where the job wants one."""
         self.reached: int | None = None
         """The last step of an earlier attempt that the run had a row of when it was opened."""
         self.degraded: str | None = None
@@ -137,10 +139,13 @@ class Tracking:
 
     def _use_inputs(self, run: Any) -> None:
         """Tell the run what it is made from; the same again changes nothing."""
-        for name in self.inputs if self.wishes.mode == "online" else ():
+        if self.wishes.mode != "online":
+            return
+        for used in (*self.inputs, *([self.dataset()] if self.dataset else ())):
             try:
-                run.use_artifact(name)
+                run.use_artifact(used)
             except (wandb.errors.Error, ValueError, OSError) as problem:
+                name = used if isinstance(used, str) else used.name
                 log.warning("%s was not noted as an input of the run: %s", name, brief(problem))
 
     def _initialised(self) -> Any:

@@ -396,6 +396,8 @@ class WandbSettings(Model):
     """
     watch: Literal["gradients", "parameters", "all", "false"] | None = None
     """Which histograms are logged ("false" with quotes); WANDB_WATCH, else false, when absent."""
+    log_dataset: bool = False
+    """Whether the data set's place, version and fingerprint are logged as an artifact that the run uses."""
 
 
 class HubSettings(Model):
