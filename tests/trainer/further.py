@@ -6,11 +6,11 @@ from typing import Any
 
 from finetune_sandbox.hub import encoder_decoder, leaves, models, rows, stories, vision
 
-from tests.trainer import tiny
+from tests.trainer import classifying, tiny
 
 TRAIN, HELD_OUT = 24, 8
 ENDINGS = [f"ending{number}" for number in range(stories.ENDINGS)]
-TASKS = ("fill-mask", "summarization", "multiple-choice", "image-classification")
+TASKS = ("fill-mask", "summarization", "multiple-choice", "image-classification", *classifying.TASKS)
 """Those that train differently; translation is summarization with other metrics."""
 COLUMNS: dict[str, dict[str, Any]] = {
     "fill-mask": {"text": ["text"]},
@@ -41,6 +41,8 @@ WRITING = {"generation": {"maxNewTokens": 6}}
 
 def blocks(folder: Path, task: str, *, dropout: bool = True) -> dict[str, Any]:
     """What a job of the task says of its model and its data, both made in the folder where they are missing."""
+    if task in classifying.TASKS:
+        return classifying.blocks(folder, task, dropout=dropout)
     if not (folder / "model").exists():
         MODELS[task](folder / "model")
     writes = MODELS[task] is encoder_decoder.t5
