@@ -101,10 +101,27 @@ def test_what_of_a_deepspeed_configuration_cannot_be_is_refused_with_its_place(
     assert (sentence in problem.message, problem.message.startswith("distributed.deepspeed.config.")) == (True, True)
 
 
+@pytest.mark.parametrize("own", [{"cpu_offload": True}, {"version": 1}, {"state_dict_type": "SHARDED_STATE_DICT"}])
+def test_what_of_an_fsdp_configuration_cannot_be_is_refused_with_its_place(own: dict[str, Any]) -> None:
+    problem = refusal(2, distributed={"fsdp": {"config": own}})
+
+    assert problem.message.startswith(f"distributed.fsdp.config.{next(iter(own))} ")
+
+
+def test_fsdp_is_the_second_version_with_a_whole_model() -> None:
+    arguments = plan(tiny.config(distributed={"fsdp": {"config": {"fsdp_reshard_after_forward": False}}}), 2).arguments
+
+    assert (arguments["fsdp"], arguments["fsdp_config"]) == (
+        True,
+        {"reshard_after_forward": False, "version": 2, "state_dict_type": "FULL_STATE_DICT"},
+    )
+
+
 @pytest.mark.parametrize(
     ("blocks", "reason"),
     [
-        ({"distributed": {"fsdp": {}}}, "Unsupported"),
+        ({"distributed": {"fsdp": {}}}, "FsdpAlone"),
+        ({"distributed": {"fsdp": {}}, "peft": {"method": "lora"}}, "Unsupported"),
         ({"training": {"torch_compile_mode": "default"}}, "Unsupported"),
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),

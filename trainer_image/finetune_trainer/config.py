@@ -147,7 +147,8 @@ def _optimizer(wanted: Mapping[str, Any]) -> str:
 def refuse_unbuilt(config: RunConfig) -> None:
     """Refuse what the contract can say and the trainer cannot do yet."""
     unbuilt = {
-        "distributed.fsdp": config.distributed.fsdp is not None,
+        "distributed.fsdp together with peft": config.distributed.fsdp is not None and config.peft is not None,
+        "distributed.fsdp of the task preference": config.distributed.fsdp is not None and config.task == "preference",
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
         "training.torch_compile": is_compiled(config),
     }

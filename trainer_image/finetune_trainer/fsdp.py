@@ -37,6 +37,26 @@ def settings(wanted: Fsdp, world_size: int) -> dict[str, Any]:
     return {"fsdp": True, "fsdp_config": {**own, "version": 2, "state_dict_type": WHOLE}}
 
 
+def choose_layers(plugin: Any, model: Any) -> None:
+    """Name the layers that are shared out one by one, where the job does not.
+
+    A model may count its embeddings among them, which accelerate shares out by themselves; both cannot be.
+    """
+    there = {type(module).__name__ for module in model.modules()}
+    for name in plugin.transformer_cls_names_to_wrap or ():
+        if name not in there:
+            raise ConfigurationError(
+                "FsdpLayerNotFound",
+                f"{WHERE}.transformer_layer_cls_to_wrap: the model has no {name}. Name a class of its layers, or leave "
+                "it out.",
+            )
+    if plugin.transformer_cls_names_to_wrap is None:
+        embedding = model.get_input_embeddings()
+        around = {type(module).__name__ for module in model.modules() if embedding in module.modules()}
+        usual = getattr(model, "_no_split_modules", None) or ()
+        plugin.transformer_cls_names_to_wrap = [name for name in usual if name in there - around]
+
+
 def make_ready(*, cpu: bool) -> None:
     """Have accelerate shard on processors as it does on GPUs; left alone it trains with DDP there and says nothing."""
     if cpu:

@@ -12,7 +12,16 @@ from typing import Any
 
 ACCUMULATORS = "accumulators_{rank}.json"
 BEST = "best"
-NOT_FOR_A_COPY = ("optimizer.pt", "scheduler.pt", "rng_state*", "global_step*", "training_args.bin", "scaler.pt")
+OF_FSDP = ("optimizer.bin", "pytorch_model_fsdp.bin")
+NOT_FOR_A_COPY = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state*",
+    "global_step*",
+    "training_args.bin",
+    "scaler.pt",
+    *OF_FSDP,
+)
 MOST_STEPS_BETWEEN = 500
 LEAST_STEPS_BETWEEN = 5
 OVERHEAD = 0.01

@@ -53,13 +53,9 @@ def spread(model: Any) -> None:
 
 def load_sharded(model: Any, folder: Path, *, is_first: bool) -> None:
     """Load weights that only the first process can read into a model of which every process holds a part (ZeRO-3)."""
-    from safetensors.torch import load_file
     from transformers.integrations.deepspeed import _load_state_dict_into_zero3_model
 
-    found: dict[str, Any] = {}
-    if is_first:
-        for path in sorted(folder.glob("*.safetensors")):
-            found |= load_file(path)
+    found = _weights(folder) if is_first else {}
     box = [{name: (value.shape, value.dtype) for name, value in found.items()}]
     dist.broadcast_object_list(box, src=0)
     if not is_first:
@@ -67,3 +63,20 @@ def load_sharded(model: Any, folder: Path, *, is_first: bool) -> None:
     problems, _ = _load_state_dict_into_zero3_model(model, found)
     if problems:
         raise TrainingFailed("BestModelUnreadable", f"The best model cannot be loaded: {problems[0]}.")
+
+
+def load_scattered(model: Any, folder: Path, *, is_first: bool) -> None:
+    """The same for FSDP2."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
+    set_model_state_dict(model, _weights(folder) if is_first else {}, options=options)
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        found |= load_file(path)
+    return found

@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.trainer_callback import ExportableState
 
-from finetune_trainer import deepspeed, sharing
+from finetune_trainer import deepspeed, fsdp, sharing
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.keyed import Keyed
@@ -93,6 +93,8 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         if self._resumed_from is not None:
             self.args.eval_on_start = False  # Done by the attempt that started.
             self._resize(Path(self._resumed_from))
+        if self.is_fsdp_enabled:
+            fsdp.choose_layers(self.accelerator.state.fsdp_plugin, self.model)
         self.add_callback(_Hooks(self))
         return super().train(resume_from_checkpoint=self._resumed_from, **kwargs)
 
@@ -200,13 +202,16 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         if self.is_deepspeed_enabled and self.accelerator.state.deepspeed_plugin.zero_stage == 3:
             sharing.load_sharded(self.model, folder, is_first=is_first)
             return
+        if self.is_fsdp_enabled:
+            sharing.load_scattered(self.model, folder, is_first=is_first)
+            return
         # What remains of the best model are its weights, in the first pod: DeepSpeed's own state of it is not kept.
         shards, self.is_deepspeed_enabled = self.is_deepspeed_enabled, False
         try:
             super()._load_best_model()
         finally:
             self.is_deepspeed_enabled = shards
-        if self.args.world_size > 1 and not self.is_fsdp_enabled:
+        if self.args.world_size > 1:
             sharing.spread(self.model)
 
     # Writing.

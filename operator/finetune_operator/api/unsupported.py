@@ -70,11 +70,6 @@ TABLE = (
         is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "qlora",
     ),
     Feature(
-        field="spec.distributed.fsdp",
-        message="FSDP is not built; use distributed.deepspeed.zeroStage: 3, or distributed.ddp.",
-        is_asked_for=lambda spec: spec.distributed.fsdp is not None,
-    ),
-    Feature(
         field="spec.compute.minNodes",
         message="Going on with fewer nodes is not built; leave it out.",
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
