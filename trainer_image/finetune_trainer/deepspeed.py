@@ -174,8 +174,15 @@ def make_universal(folder: Path) -> None:
         strict=True,
         inject_missing_state=True,
     )
-    with contextlib.redirect_stdout(io.StringIO()):
-        ds_to_universal.main(wanted)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            ds_to_universal.main(wanted)
+    except KeyError as problem:
+        raise ConfigurationError(
+            "CheckpointDoesNotFit",
+            "Under DeepSpeed only Adam's state goes on with another number of processes. Set compute as it was, or "
+            "create the job anew.",
+        ) from problem
     (folder / "latest_universal").write_text(f"{tag}_universal")
 
 
