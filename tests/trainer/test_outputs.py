@@ -123,8 +123,9 @@ def test_a_push_that_cannot_succeed_is_refused_before_training(
 
 
 def test_a_card_says_what_the_model_is_and_is_the_same_after_a_disturbance(job: Job) -> None:
-    plain = replace(job, folder=job.folder / "plain").finish()
-    disturbed = replace(job, folder=job.folder / "again").disturbed((7,), "SIGKILL")
+    one = replace(job, config=changed(dict(job.config), training={**SHORT, "max_steps": 10, "eval_steps": 5}))
+    plain = replace(one, folder=job.folder / "plain").finish()
+    disturbed = replace(one, folder=job.folder / "again").disturbed((7,), "SIGKILL")
 
     cards = [(final(one) / "README.md").read_text() for one in (plain, disturbed)]
     row = next(one for one in reversed(result(plain)[1]) if "eval_loss" in one)

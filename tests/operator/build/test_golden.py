@@ -90,7 +90,10 @@ CASES: dict[str, tuple[dict[str, Any], Attempt]] = {
     "resumed": ({}, LATER),
     "gang_of_two": ({"compute": {"nodes": 2, "gpusPerNode": 2}}, FIRST),
     "cpu_only": ({"compute": {"gpusPerNode": 0, "cpusPerNode": 4, "memoryPerNode": "8Gi"}}, FIRST),
-    "volume": ({"checkpoint": {"volume": {"claimName": "checkpoints"}}}, FIRST),
+    "volume": (
+        {"checkpoint": {"volume": {"claimName": "checkpoints"}}, "output": {"volume": {"claimName": "models"}}},
+        FIRST,
+    ),
     "everything": (EVERYTHING, LATER),
     "program": (PROGRAM, LATER),
 }
