@@ -43,6 +43,11 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
     _refuse(config, wanted)
     import peft
 
+    if any(parameter.numel() == 0 for parameter in made.parameters()):
+        raise ConfigurationError(
+            "Unsupported",
+            "peft with distributed.deepspeed.zeroStage: 3 is not supported yet. Use zeroStage: 2, or remove peft.",
+        )
     fresh = {module for name in new if (module := name.rpartition(".")[0])}
     _refuse_unknown(made, wanted, fresh)
     settings = peft.LoraConfig(

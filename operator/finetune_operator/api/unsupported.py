@@ -70,6 +70,15 @@ TABLE = (
         is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "qlora",
     ),
     Feature(
+        field="spec.distributed.deepspeed.zeroStage",
+        message="With peft, packing or preference, stages 1 and 2 are built; use one of them.",
+        is_asked_for=lambda spec: (
+            (spec.peft is not None or spec.tokenizer.packing or spec.task == "preference")
+            and spec.distributed.deepspeed is not None
+            and spec.distributed.deepspeed.zero_stage == 3
+        ),
+    ),
+    Feature(
         field="spec.compute.minNodes",
         message="Going on with fewer nodes is not built; leave it out.",
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
