@@ -50,10 +50,6 @@ def undisturbed(
 
 def test_a_model_that_is_shared_out_resumes_exactly(job: Job, undisturbed: Running) -> None:  # noqa: F811 - The fixture.
     one = replace(job, config=changed(dict(job.config), **SHARDED, **IN_ONE_POD))
-    running = one.attempt()
-    running.reach(3)
-    running.stop()
-    running.end()
     disturbed = one.disturbed((8,), "SIGKILL")
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (
