@@ -101,3 +101,34 @@ def test_a_model_that_only_reads_is_refused(blocks: dict[str, Any], tmp_path: Pa
     problem = refusal(tmp_path, blocks, model={"uri": tiny.bert(tmp_path / "bert")})
 
     assert problem.message.endswith("cannot do summarization. Choose another model or task.")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A translator of many languages that knows letters."""
+    from transformers import M2M100Config, M2M100ForConditionalGeneration, NllbTokenizer
+
+    folder = tmp_path_factory.mktemp("nllb")
+    pieces = ("<s>", "<pad>", "</s>", "<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyz.")
+    tokenizer = NllbTokenizer(vocab={piece: number for number, piece in enumerate(pieces)})
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 128}
+    more = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    config = M2M100Config(vocab_size=len(tokenizer), pad_token_id=1, decoder_start_token_id=2, **sizes, **more)
+    M2M100ForConditionalGeneration(config).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return further.blocks(folder, "translation")
+
+
+def test_a_model_of_many_languages_is_told_which_two(many: dict[str, Any], tmp_path: Path) -> None:
+    made = ready(tmp_path, many, tokenizer={"sourceLanguage": "eng_Latn", "targetLanguage": "fra_Latn"})
+    english, french = made.processing_class.convert_tokens_to_ids(["eng_Latn", "fra_Latn"])
+    row, texts = made.train_dataset[0], made.writing(made.model.eval(), batch(made, 0), in_step=False)
+
+    assert (row["input_ids"][0], row["labels"][0], texts[0, 1].item()) == (english, french, french)
+
+
+@pytest.mark.parametrize("tokenizer", [{}, {"sourceLanguage": "eng_Latn", "targetLanguage": "klingon"}])
+def test_languages_that_are_not_named_or_not_known_are_refused(
+    tokenizer: dict[str, str], many: dict[str, Any], tmp_path: Path
+) -> None:
+    assert refusal(tmp_path, many, tokenizer=tokenizer).reason == "LanguageUnknown"
