@@ -69,6 +69,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     guard: Guard
     stopped = False
     """Whether training ended because it was asked to."""
+    is_deepspeed_enabled: bool
 
     _resumed_from: str | None = None
     _rng_after_due: dict[str, Any] | None = None
