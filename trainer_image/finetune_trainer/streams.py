@@ -24,7 +24,7 @@ def is_stream(table: Any) -> bool:
     return isinstance(table, datasets.IterableDataset)
 
 
-def settings(config: RunConfig) -> Mapping[str, Any]:
+def settings(config: RunConfig) -> dict[str, Any]:
     """Arguments that a stream needs; refuses those that make no sense of it."""
     if not config.dataset.streaming:
         return {}

@@ -9,6 +9,8 @@ from finetune_trainer.outputs import hub, registry, volume
 from finetune_trainer.outputs.output import Final, Output
 from finetune_trainer.surroundings import Surroundings
 
+__all__ = ["OUTPUTS", "Final", "check", "deliver"]
+
 OUTPUTS: tuple[Output, ...] = (registry, hub, volume)
 
 

@@ -11,6 +11,7 @@ from finetune_trainer.errors import ConfigurationError
 def version(uri: str, revision: str | None, what: str) -> str | None:
     """A mounted folder has no versions."""
     del uri, revision, what
+    return None
 
 
 def at(version: str) -> dict[str, str]:
@@ -22,6 +23,7 @@ def at(version: str) -> dict[str, str]:
 def shared(uri: str) -> Path | None:
     """Every pod has the volume mounted."""
     del uri
+    return None
 
 
 def folder(uri: str, revision: str | None, what: str) -> Path:

@@ -23,7 +23,8 @@ def version(uri: str, revision: str | None, what: str) -> str | None:
     api, name = huggingface_hub.HfApi(), uri.removeprefix("hf://")
     info = api.dataset_info if what.startswith("dataset") else api.model_info
     with contextlib.suppress(Exception):  # Whoever reads the files next says what is wrong, in the author's words.
-        return info(name, revision=revision).sha
+        commit: str | None = info(name, revision=revision).sha
+        return commit
     return None
 
 
@@ -35,6 +36,7 @@ def at(version: str) -> dict[str, str]:
 def shared(uri: str) -> Path | None:
     """Every node asks the Hub."""
     del uri
+    return None
 
 
 def folder(uri: str, revision: str | None, what: str) -> Path:
