@@ -59,9 +59,24 @@ def test_the_best_span_of_all_pieces_is_the_answer(models: dict[str, str], tmp_p
         logits[0, row, start] = logits[1, row, end] = score
 
     numbers = made.preprocess_logits_for_metrics((logits[0], logits[1]), labels)
-    found = made.compute_metrics(SimpleNamespace(predictions=numbers.numpy(), label_ids=labels.numpy()))
+    evaluated = SimpleNamespace(predictions=numbers.numpy(), label_ids=labels.numpy())
+    given, right = made.answers.of(evaluated)
 
-    assert (found["exact_match"], found["f1"]) == (1.0, 1.0)
+    assert (given.tolist(), right.tolist(), made.compute_metrics(evaluated)["exact_match"]) == (
+        ["red house", "dog"],
+        [("red house",), ("dog",)],
+        1.0,
+    )
+
+
+def test_a_table_shows_the_answer_of_a_piece_and_the_models(models: dict[str, str], tmp_path: Path) -> None:
+    made = ready(models, written(tmp_path, asked("the cat", "a dog sees the cat", "dog")), tmp_path, TASK)
+    batch = made.collator([made.train_dataset[0]])
+    scores = torch.arange(float(batch["input_ids"].shape[1]))[None]
+    outputs = {"start_logits": scores, "end_logits": scores}
+    trainer = SimpleNamespace(model=None, processing_class=made.processing_class, task_outputs=lambda *_: outputs)
+
+    assert made.shown(trainer, batch)[1] == [("the cat a dog sees the cat", "dog", "cat")]
 
 
 def test_no_answer_is_one_where_a_text_may_have_none(models: dict[str, str], tmp_path: Path) -> None:

@@ -24,11 +24,14 @@ Measures = Mapping[str, Callable[[Any, Any], float]]
 class Answer(Protocol):
     """One of the three."""
 
-    loss: TaskLoss
     is_list: ClassVar[bool]
     """Whether a row's `labels` are a list of whole numbers."""
     type: ClassVar[str]
     """The type of `labels` that are one number."""
+
+    @property
+    def loss(self) -> TaskLoss:
+        """What is minimised."""
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from finetune_trainer import data, metrics, models, spans, streams
 from finetune_trainer.collating import Padding
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.showing import Answers, Part
 from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, texts, vocabulary
+from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, test_split, texts, vocabulary
 
 MOST_OVERLAP = 128
 
@@ -51,6 +53,9 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         preprocess_logits_for_metrics=partial(spans.rows, loss),
         compute_metrics=partial(measured, examples, wanted),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        answers=Answers(of=examples.told),
+        shown=shown,
+        test_dataset=test_split(examples.of, raw, args),
     )
 
 
@@ -147,6 +152,13 @@ class _Examples:
                     "tokenizer.stride, or shorten the question.",
                 )
 
+    def told(self, evaluated: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The answer of every example, and the right ones."""
+        given, right = self.texts(metrics.rows_of(evaluated)[:, 2:], np.asarray(evaluated.label_ids))
+        golds = np.empty(len(right), dtype=object)
+        golds[:] = [tuple(one) for one in right]
+        return np.array(given, dtype=object), golds
+
     def texts(self, numbers: Any, labels: Any) -> tuple[list[str], list[spans.Golds]]:
         """The best answer of every example over all its pieces, and the right ones."""
         found: dict[int, tuple[float, float, int, int, int]] = {}
@@ -154,8 +166,8 @@ class _Examples:
             example, piece = label[spans.EXAMPLE], label[spans.PIECE]
             seen = found.get(example)
             none = min(nothing, seen[0]) if seen else nothing
-            better = seen is None or score > seen[1]
-            found[example] = (none, score, int(first), int(last), piece) if better else (none, *seen[1:])
+            this = (score, int(first), int(last), piece)
+            found[example] = (none, *(seen[1:] if seen and seen[1] >= score else this))
         given, right = [], []
         for kept in self.kept:
             mine = {one - kept.first: best for one, best in found.items() if 0 <= one - kept.first < len(kept.table)}
@@ -249,3 +261,20 @@ def measured(examples: _Examples, wanted: Mapping[str, Any], evaluated: Any) -> 
     numbers = metrics.rows_of(evaluated)
     given, right = examples.texts(numbers[:, 2:], np.asarray(evaluated.label_ids)) if wanted else ([], [])
     return {"loss": metrics.mean_loss(numbers), **{name: measure(given, right) for name, measure in wanted.items()}}
+
+
+def shown(trainer: Any, batch: dict[str, Any]) -> Part:
+    """What was read of a text, the answer in it and the model's."""
+    inputs, labels = ({name: value for name, value in batch.items() if name != "labels"}, batch["labels"])
+    outputs = trainer.task_outputs(trainer.model, inputs)
+    found = spans.best(outputs["start_logits"].float(), outputs["end_logits"].float(), labels)
+    decode = trainer.processing_class.decode
+    rows = [
+        (
+            decode(ids, skip_special_tokens=True),
+            decode(ids[label[spans.START] : label[spans.END] + 1]) if label[spans.END] else "",
+            decode(ids[int(first) : int(last) + 1]),
+        )
+        for ids, label, (_, first, last, _) in zip(batch["input_ids"], labels.tolist(), found.tolist(), strict=True)
+    ]
+    return ("input", "label", "prediction"), rows
