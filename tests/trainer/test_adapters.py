@@ -13,7 +13,7 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tasks import Prepared, prepared
 
 from tests.trainer import language, tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
@@ -86,7 +86,7 @@ def test_an_adapter_in_place_of_a_model_is_refused_with_the_way_out(place: Path,
     assert raised.value.message.endswith("Train it with output.merged: true, or name its base in model.uri.")
 
 
-def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None:
     peft = {"method": "dora", "r": 4, "dropout": 0.1}
     wanted = changed(dict(job.config), peft=peft, output={"merged": True}, training=BEST)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
@@ -95,7 +95,7 @@ def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None
     assert result(language.disturbed_both_ways(again, 6, 14)) == result(plain)
 
 
-def test_an_adapter_in_packed_conversations_is_exact_over_restarts(job: Job, place: Path) -> None:  # noqa: F811 - The fixture.
+def test_an_adapter_in_packed_conversations_is_exact_over_restarts(job: Job, place: Path) -> None:
     blocks = language.blocks(
         place,
         "talks",

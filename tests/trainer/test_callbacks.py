@@ -1,14 +1,12 @@
 """What a run shows beside its numbers: nothing twice, nothing lost, and no trace of it in the training."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 from pathlib import Path
 from typing import Any
 
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
 
-from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import Job, Running, lasting, weights
 from tests.trainer.test_evaluation import taken_away
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result, rows
 from tests.trainer.test_gang import Gang
 
@@ -40,15 +40,15 @@ IN_ONE_POD = {"compute": {"processesPerNode": 2}}
 @pytest.fixture(scope="module")
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory,
-    config: dict[str, Any],  # noqa: F811 - The fixture.
-    socket: Path,  # noqa: F811 - The fixture.
+    config: dict[str, Any],
+    socket: Path,
 ) -> Running:
     """Two ranks under ZeRO-3 that nobody disturbs."""
     wanted = changed(config, **SHARDED, **IN_ONE_POD)
     return Job(folder=tmp_path_factory.mktemp("undisturbed"), config=wanted, socket=socket).finish()
 
 
-def test_a_model_that_is_shared_out_resumes_exactly(job: Job, undisturbed: Running) -> None:  # noqa: F811 - The fixture.
+def test_a_model_that_is_shared_out_resumes_exactly(job: Job, undisturbed: Running) -> None:
     one = replace(job, config=changed(dict(job.config), **SHARDED, **IN_ONE_POD))
     disturbed = one.disturbed((8,), "SIGKILL")
 
@@ -59,7 +59,7 @@ def test_a_model_that_is_shared_out_resumes_exactly(job: Job, undisturbed: Runni
 
 
 def test_a_model_that_is_shared_out_over_two_pods_resumes_exactly_and_is_published_whole(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     undisturbed: Running,
 ) -> None:
     gang = Gang(replace(job, config=changed(dict(job.config), **SHARDED)))
@@ -74,7 +74,7 @@ def test_a_model_that_is_shared_out_over_two_pods_resumes_exactly_and_is_publish
     assert result(gang.first.last) == result(undisturbed)
 
 
-def test_fsdp_resumes_exactly_and_publishes_the_best_model(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_fsdp_resumes_exactly_and_publishes_the_best_model(job: Job) -> None:
     blocks = {**SHARDED, "distributed": {"fsdp": {}}, **IN_ONE_POD}
     one = replace(job, config=changed(dict(job.config), **blocks))
     plain = replace(one, folder=job.folder / "plain").finish()
@@ -91,7 +91,7 @@ NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ZERO_3 = {"distributed": {"deepspeed": {"zeroStage": 3}}}
 
 
-def resizable(job: Job, ranks: int, **blocks: Any) -> Job:  # noqa: F811 - A job.
+def resizable(job: Job, ranks: int, **blocks: Any) -> Job:
     """The job with eight examples a step, whatever the number of ranks."""
     training = {"max_steps": 12, "weight_decay": 0.1, "gradient_accumulation_steps": None, "dataloader_num_workers": 0}
     wanted = changed(
@@ -114,7 +114,7 @@ def resizable(job: Job, ranks: int, **blocks: Any) -> Job:  # noqa: F811 - A job
     ],
 )
 def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     before: int,
     after: int,
     blocks: dict[str, Any],
@@ -149,7 +149,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.mark.parametrize("blocks", ARGUMENTS.values(), ids=ARGUMENTS.keys())
 def test_what_changes_the_arithmetic_resumes_exactly(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     blocks: Mapping[str, Any],
 ) -> None:
     model = {**job.config["model"], **blocks.get("model", {})}

@@ -1,7 +1,5 @@
 """What is measured beside the loss: exact over restarts, and without a trace in the training."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from finetune_trainer.evaluation import MOST_CLASSES, by_class
 from finetune_trainer.showing import Answers
 
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result, rows, weights
 
 pytestmark = pytest.mark.training

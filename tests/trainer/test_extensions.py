@@ -1,7 +1,5 @@
 """The author's own code: found, called, exact over restarts, and refused in a sentence where it cannot be."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +11,7 @@ from finetune_trainer import extensions
 from finetune_trainer.errors import ConfigurationError
 
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result, rows
 from tests.trainer.test_evaluation import taken_away
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.trainer import further
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
@@ -25,7 +25,7 @@ VARIED_TRAINING = {
 """A best model of the attempt that is gone is loaded by the names that it has on the Hub."""
 
 
-def disturbed(job: Job) -> Any:  # noqa: F811 - The fixture's value.
+def disturbed(job: Job) -> Any:
     """The result after one stop and one kill, both in the middle of an epoch."""
     for step, how in ((4, "stop"), (9, "kill")):
         running = job.attempt()
@@ -39,7 +39,7 @@ def disturbed(job: Job) -> Any:  # noqa: F811 - The fixture's value.
 @pytest.mark.parametrize("task", further.TASKS)
 def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     task: str,
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     tmp_path: Path,
 ) -> None:
     blocks = further.blocks(tmp_path, task)

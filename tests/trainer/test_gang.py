@@ -8,7 +8,7 @@ import pytest
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
 from finetune_trainer.launch import free_port
 
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result
 
 pytestmark = pytest.mark.training
@@ -23,7 +23,7 @@ SHORT = {"max_steps": 12}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_ranks_of_one_pod_resume_exactly_with_the_strategy_asked_for(job: Job, strategy: str) -> None:  # noqa: F811 - The fixture.
+def test_two_ranks_of_one_pod_resume_exactly_with_the_strategy_asked_for(job: Job, strategy: str) -> None:
     wanted = changed(dict(job.config), compute={"processesPerNode": 2}, training=SHORT, **STRATEGIES[strategy])
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     disturbed = replace(job, config=wanted, folder=job.folder / "again").disturbed((7,), "SIGTERM")
@@ -33,7 +33,7 @@ def test_two_ranks_of_one_pod_resume_exactly_with_the_strategy_asked_for(job: Jo
 class Gang:
     """Two pods of one process each, which see nothing of each other but the network; only the first has a volume."""
 
-    def __init__(self, job: Job) -> None:  # noqa: F811 - A job.
+    def __init__(self, job: Job) -> None:
         wanted = changed(dict(job.config), compute={"nodes": 2}, training=SHORT)
         self.first = replace(job, config=wanted, folder=job.folder / "node-0")
         self.second = replace(job, config=wanted, folder=job.folder / "node-1", volume=False)
@@ -50,7 +50,7 @@ class Gang:
         return first.outcome(), second.outcome()
 
 
-def test_two_pods_resume_exactly_although_they_share_no_directory(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_two_pods_resume_exactly_although_they_share_no_directory(job: Job) -> None:
     plain = Gang(replace(job, folder=job.folder / "plain"))
     plain.words()
     gang = Gang(job)
@@ -65,7 +65,7 @@ def test_two_pods_resume_exactly_although_they_share_no_directory(job: Job) -> N
     assert result(gang.first.last) == result(plain.first.last)
 
 
-def test_the_pod_that_loses_its_peer_says_so(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_the_pod_that_loses_its_peer_says_so(job: Job) -> None:
     first, second = Gang(job).attempt()
     first.reach(3)
     second.kill()

@@ -1,7 +1,5 @@
 """The final model reaches every place that a job names, whole and once, however often its last attempt dies."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +14,7 @@ from finetune_trainer.manifest import hashed
 from finetune_trainer.outputs import card
 
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.resume_fixtures import changed, tracked
 from tests.trainer.running import Job, Running, result, weights
 
 pytestmark = pytest.mark.training

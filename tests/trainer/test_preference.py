@@ -12,7 +12,7 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tasks import Prepared, prepared
 
 from tests.trainer import language, tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
@@ -128,7 +128,7 @@ def test_accumulated_pairs_cost_what_they_cost_at_once(peft: dict[str, Any], pla
     assert logged(whole(place, training=small, **peft), tmp_path) == [pytest.approx(row, rel=1e-5) for row in at_once]
 
 
-def test_preferences_are_exact_over_restarts(job: Job, place: Path) -> None:  # noqa: F811 - The fixture.
+def test_preferences_are_exact_over_restarts(job: Job, place: Path) -> None:
     blocks = language.blocks(place, "pairs", preference={"beta": 0.5})
     wanted = changed({**job.config, **blocks}, training={"max_steps": 12})
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()

@@ -16,7 +16,6 @@ from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_trainer.contract.program import Program
 from finetune_trainer.program_process import command_line
 
-from tests.trainer.resume_fixtures import material, socket  # noqa: F401 - Fixtures.
 from tests.trainer.running import Job, Running
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "own-program.yaml"
@@ -189,7 +188,7 @@ def test_a_command_that_is_not_there_is_the_authors_mistake(made: Callable[..., 
 
 
 @pytest.mark.training
-def test_all_ranks_hear_of_a_stop_that_one_was_asked_for(tmp_path: Path, socket: Path) -> None:  # noqa: F811 - The fixture.
+def test_all_ranks_hear_of_a_stop_that_one_was_asked_for(tmp_path: Path, socket: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "stop-requested").touch()
     command = [f"{socket}.python", "-m", "agree", str(tmp_path / "meeting")]
@@ -223,8 +222,8 @@ def test_arguments_are_filled_in_and_left_out_where_there_is_no_checkpoint() -> 
 @pytest.mark.training
 def test_an_unmodified_trainer_script_resumes_bit_for_bit(
     tmp_path: Path,
-    material: Path,  # noqa: F811 - The fixture.
-    socket: Path,  # noqa: F811 - The fixture.
+    material: Path,
+    socket: Path,
 ) -> None:
     _, mounted = yaml.safe_load_all(EXAMPLE.read_text())
     (tmp_path / "train.py").write_text(mounted["data"]["train.py"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind, TrainerState
 
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401 - Fixtures.
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
@@ -37,8 +37,8 @@ CASES = [
 @pytest.fixture(scope="module")
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory,
-    config: dict[str, Any],  # noqa: F811 - The fixture.
-    socket: Path,  # noqa: F811 - The fixture.
+    config: dict[str, Any],
+    socket: Path,
 ) -> Callable[[dict[str, Any]], Any]:
     """What a configuration comes to when nobody disturbs it; each is run once."""
     known: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def undisturbed(
 
 @pytest.mark.parametrize(("training", "steps", "how"), CASES)
 def test_a_disturbed_job_ends_with_the_weights_and_losses_of_an_undisturbed_one(
-    job: Job,  # noqa: F811 - The fixture.
+    job: Job,
     undisturbed: Callable[[dict[str, Any]], Any],
     training: dict[str, Any],
     steps: tuple[int, ...],
@@ -67,7 +67,7 @@ def test_a_disturbed_job_ends_with_the_weights_and_losses_of_an_undisturbed_one(
     assert result(replace(job, config=wanted).disturbed(steps, how)) == undisturbed(training)
 
 
-def test_a_stopped_attempt_says_that_no_step_is_lost(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_stopped_attempt_says_that_no_step_is_lost(job: Job) -> None:
     running = job.attempt()
     running.reach(6)
     running.stop()
@@ -79,7 +79,7 @@ def test_a_stopped_attempt_says_that_no_step_is_lost(job: Job) -> None:  # noqa:
     )
 
 
-def test_a_stop_before_the_ranks_exist_is_remembered(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_stop_before_the_ranks_exist_is_remembered(job: Job) -> None:
     running = job.attempt()
     while not (running.work / "ranks").exists():
         assert running.process.poll() is None
@@ -87,7 +87,7 @@ def test_a_stop_before_the_ranks_exist_is_remembered(job: Job) -> None:  # noqa:
     assert running.outcome().kind is OutcomeKind.PREEMPTED
 
 
-def test_a_corrupt_newest_checkpoint_is_passed_over_and_named(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_corrupt_newest_checkpoint_is_passed_over_and_named(job: Job) -> None:
     running = job.attempt()
     running.reach(24)
     running.kill()
@@ -99,7 +99,7 @@ def test_a_corrupt_newest_checkpoint_is_passed_over_and_named(job: Job) -> None:
     assert (resume.artifact, len(resume.passed_over)) == (f"file://{before}", 1)
 
 
-def test_other_mathematics_are_refused(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_other_mathematics_are_refused(job: Job) -> None:
     running = job.attempt()
     running.reach(12)
     running.stop()
@@ -108,24 +108,24 @@ def test_other_mathematics_are_refused(job: Job) -> None:  # noqa: F811 - The fi
     assert other.attempt().outcome().reason == "CheckpointDoesNotFit"
 
 
-def test_a_start_that_finds_finished_work_ends_at_once(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_start_that_finds_finished_work_ends_at_once(job: Job) -> None:
     job.finish()
     assert job.finish().outcome().reason == "AlreadyFinished"
 
 
-def test_a_checkpoint_that_the_status_names_is_not_silently_given_up(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_checkpoint_that_the_status_names_is_not_silently_given_up(job: Job) -> None:
     running = job.attempt(FINETUNE_MIN_STEP="10")
     assert (running.outcome().reason, running.end()) == ("CheckpointNotFound", ExitCode.RETRY)
 
 
-def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step_and_its_examples(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step_and_its_examples(job: Job) -> None:
     broken = changed(dict(job.config), training={"learning_rate": 1e30, "max_grad_norm": 0})
     word = replace(job, config=broken).attempt().outcome()
     assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "LossNotFinite")
     assert re.search(r"loss of step \d+ .* held the training examples \d+, \d+, \d+, \d+ \(", word.message)
 
 
-def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(job: Job, tmp_path: Path) -> None:  # noqa: F811 - The fixture.
+def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(job: Job, tmp_path: Path) -> None:
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text((data / "train.jsonl").read_text())
@@ -145,7 +145,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
     assert (stopped and stopped.step, result(one.finish())) == (3, result(plain))
 
 
-def test_a_job_without_a_durable_place_says_that_it_starts_anew(job: Job) -> None:  # noqa: F811 - The fixture.
+def test_a_job_without_a_durable_place_says_that_it_starts_anew(job: Job) -> None:
     running = replace(job, volume=False).attempt()
     running.reach(2)
     running.stop()

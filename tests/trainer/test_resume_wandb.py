@@ -1,7 +1,5 @@
 """The same promise with W&B as the only durable place: one run, its history whole, its artifacts resumable."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +10,7 @@ from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_trainer.history import GLOBAL_STEP
 
-from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import PATIENCE, Job, lasting, weights
 
 pytestmark = pytest.mark.training

@@ -1,7 +1,5 @@
 """Models and data out of W&B artifacts: lineage is on record, and a version that was begun with is kept."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from finetune_trainer.launch import free_port
 
 from tests.sandbox.wandb_sdk import Sdk
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training

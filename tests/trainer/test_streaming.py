@@ -1,7 +1,5 @@
 """Data that are read while training: exact over restarts, passes and ranks; refused where that makes no sense."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from finetune_trainer.config import plan
 from finetune_trainer.errors import ConfigurationError
 
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import changed, config, job, material, socket  # noqa: F401
+from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result, rows
 
 pytestmark = pytest.mark.training

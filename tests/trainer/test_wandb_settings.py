@@ -1,7 +1,5 @@
 """Settings of the run as W&B's documentation has them, by the job's spec and by the variables that users know."""
 
-# ruff: noqa: F811 - Fixtures are imported by the names that tests ask for them.
-
 import time
 from dataclasses import replace
 from typing import Any
@@ -14,7 +12,7 @@ from finetune_trainer.launch import without_wandb
 from finetune_trainer.tracking import wishes
 
 from tests.trainer import tiny
-from tests.trainer.resume_fixtures import config, job, material, server, socket, tracked  # noqa: F401
+from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import Job, Running
 
 SHORT = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "no", "logging_steps": 1}
