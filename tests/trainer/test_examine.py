@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_trainer.contract.run_config import ModelSource
+from finetune_trainer.contract.sources import ModelSource
 
 from tests.trainer import tiny
 

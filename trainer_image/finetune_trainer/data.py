@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import mixing, splits, streams
-from finetune_trainer.contract.run_config import DatasetSource, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
 EVALUATION_SPLITS = ("validation", "test")

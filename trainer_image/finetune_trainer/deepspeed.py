@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer.contract.run_config import DeepSpeed
+from finetune_trainer.contract.distribution import DeepSpeed
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.launch import free_port
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import config as configuration
-from finetune_trainer.contract.run_config import Distributed, RunConfig
+from finetune_trainer.contract.distribution import Distributed
+from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import TrainingArguments
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.weightless import weightless

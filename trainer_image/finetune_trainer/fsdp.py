@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finetune_trainer.contract.run_config import Fsdp
+from finetune_trainer.contract.distribution import Fsdp
 from finetune_trainer.errors import ConfigurationError
 
 WHERE = "distributed.fsdp.config"

@@ -7,7 +7,7 @@ training begins, so that a mixed job resumes as any other.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from finetune_trainer.contract.run_config import Columns, DatasetSource, MixedSource
+from finetune_trainer.contract.sources import Columns, DatasetSource, MixedSource
 from finetune_trainer.errors import ConfigurationError
 
 Read = Callable[[DatasetSource, str], Any]

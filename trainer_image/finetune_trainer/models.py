@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import adapters, weightless
-from finetune_trainer.contract.run_config import ModelSource, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import ModelSource
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.sources import folder
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import hub, sources, streams
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError, TrainerError
 
 

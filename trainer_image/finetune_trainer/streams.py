@@ -6,7 +6,8 @@ An attempt that resumes reads past what was seen before; that is exact, and take
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_trainer.contract.run_config import DatasetSource, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
 TASKS = frozenset({"text-classification", "text-generation"})

@@ -2,10 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from finetune_trainer.contract import run_config
+from finetune_trainer.contract.distribution import Distributed
+from finetune_trainer.contract.evaluation import Evaluation
 from finetune_trainer.contract.extensions import Extensions
 from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.outputs import Output
 from finetune_trainer.contract.program import Program
+from finetune_trainer.contract.run_config import CheckpointPolicy, Peft, Preference, Task
+from finetune_trainer.contract.sources import DatasetSource, ModelSource, TokenizerSource
+from finetune_trainer.contract.tracking import HubSettings, WandbSettings
 from finetune_trainer.contract.training_arguments import TrainingArguments
 from pydantic import ConfigDict, Field
 
@@ -47,14 +52,14 @@ class HubSecretReference(SecretKeyReference):
     """The key in the Secret."""
 
 
-class Wandb(run_config.WandbSettings):
+class Wandb(WandbSettings):
     """The W&B run and the key to it."""
 
     secret_ref: WandbSecretReference | None = None
     """The Secret with the API key; needed unless mode is offline or disabled."""
 
 
-class Hub(run_config.HubSettings):
+class Hub(HubSettings):
     """The Hugging Face Hub and the token for it."""
 
     secret_ref: HubSecretReference | None = None
@@ -131,37 +136,37 @@ class PodTemplate(Model):
 class FineTuneJobSpec(Model):
     """What to train, with what, and how to go on when the cluster takes it away."""
 
-    task: run_config.Task | None = None
+    task: Task | None = None
     """The task, by the Hub's pipeline name; needed unless the job brings a program."""
-    model: run_config.ModelSource | None = None
+    model: ModelSource | None = None
     """The model to start from; needed unless the job brings a program."""
-    dataset: run_config.DatasetSource | None = None
+    dataset: DatasetSource | None = None
     """The data; needed unless the job brings a program."""
     program: Program | None = None
     """The author's own program, in the place of task, model and dataset."""
-    tokenizer: run_config.TokenizerSource = run_config.TokenizerSource()
+    tokenizer: TokenizerSource = TokenizerSource()
     """The tokenizer, where it differs from the model's own, and how text is cut."""
     training: TrainingArguments = TrainingArguments()
     """transformers.TrainingArguments, by their own names."""
     global_batch_size: int | None = Field(default=None, ge=1)
     """Examples per optimizer step over all processes; the accumulation steps follow from it."""
-    peft: run_config.Peft | None = None
+    peft: Peft | None = None
     """Parameter-efficient fine-tuning."""
-    preference: run_config.Preference | None = None
+    preference: Preference | None = None
     """How a preference is learned."""
-    distributed: run_config.Distributed = run_config.Distributed()
+    distributed: Distributed = Distributed()
     """How several processes share the work."""
     compute: Compute = Compute()
     """What an attempt asks of the cluster."""
-    checkpoint: run_config.CheckpointPolicy = run_config.CheckpointPolicy()
+    checkpoint: CheckpointPolicy = CheckpointPolicy()
     """How recovery checkpoints are taken and kept."""
     restart: Restart = Restart()
     """How often, and how soon, the job is started again."""
-    evaluation: run_config.Evaluation = run_config.Evaluation()
+    evaluation: Evaluation = Evaluation()
     """What is measured beside the loss."""
     extensions: Extensions = Extensions()
     """The author's own callbacks, metrics, collator, optimizer and loss."""
-    output: run_config.Output = run_config.Output()
+    output: Output = Output()
     """Where the final model goes, beside the W&B artifact."""
     wandb: Wandb = Wandb()
     """The W&B run and the key to it."""

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from finetune_trainer.contract import environment as contract
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.program import ProgramRun
-from finetune_trainer.contract.run_config import HubSettings, JobIdentity, RunCompute, RunConfig, WandbSettings
+from finetune_trainer.contract.run_config import JobIdentity, RunCompute, RunConfig
+from finetune_trainer.contract.tracking import HubSettings, WandbSettings
 
 from finetune_operator import names
 from finetune_operator.api.v1alpha1 import Compute, FineTuneJob, FineTuneJobSpec

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from finetune_trainer.contract import environment as contract
-from finetune_trainer.contract.run_config import VolumeReference
+from finetune_trainer.contract.outputs import VolumeReference
 
 from finetune_operator import names
 from finetune_operator.api.v1alpha1 import FineTuneJob

@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from finetune_trainer.contract.run_config import HubPush, RunConfig
+from finetune_trainer.contract.outputs import HubPush
+from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.hub import refusal
 from finetune_trainer.outputs.output import Final

@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from finetune_trainer.contract.model import Model
-from finetune_trainer.contract.run_config import DatasetSource, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.sources import file, hf, wandb
 from finetune_trainer.sources.scheme import Scheme

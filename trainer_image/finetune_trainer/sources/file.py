@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.data_files import local_files
 from finetune_trainer.errors import ConfigurationError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import hub, weightless
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
 OTHER_FRAMEWORKS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.gguf", "onnx/*", "coreml/*", "original/*")

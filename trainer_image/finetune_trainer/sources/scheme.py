@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 
 
 class Scheme(Protocol):

@@ -17,7 +17,7 @@ import requests
 import wandb
 
 from finetune_trainer.contract import environment
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.sources import file
 from finetune_trainer.tracking import brief, is_refusal, reachable

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from finetune_trainer import class_metrics, metrics, showing
-from finetune_trainer.contract.run_config import DatasetSource, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import BinaryCrossEntropy, CrossEntropy, SquaredError, TaskLoss
 from finetune_trainer.showing import Part

@@ -8,7 +8,8 @@ from typing import Any
 
 from finetune_trainer import data, models
 from finetune_trainer.config import Plan
-from finetune_trainer.contract.run_config import Columns, RunConfig
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.contract.sources import Columns
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.tasks.chats import Chats, Example, chats, turns

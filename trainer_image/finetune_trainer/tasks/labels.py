@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from finetune_trainer import data, streams
-from finetune_trainer.contract.run_config import DatasetSource
+from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
 MOST = 4096

@@ -12,7 +12,8 @@ import torch
 from finetune_trainer import data, metrics, models, showing, text_metrics
 from finetune_trainer.collating import Padding
 from finetune_trainer.config import Plan
-from finetune_trainer.contract.run_config import Generation, RunConfig
+from finetune_trainer.contract.evaluation import Generation
+from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.generating import Writing
 from finetune_trainer.loss import IGNORED, CrossEntropy
