@@ -31,6 +31,7 @@ def test_a_column_that_is_not_in_the_data_is_found_before_the_job_is_applied(
     (tmp_path / "code" / "mine.py").write_text("Mine = print\n")
     folders = {"/data": "data", "/models": "model", "/code": "code"}
     mounts = [f"--mount={path}={tmp_path / folder}" for path, folder in folders.items()]
+    capsys.readouterr()  # What libraries print while the model is made.
     shallow = main(["validate", str(file)])
     deep = main(["validate", "--deep", *mounts, str(file)])
     _, said, *more = capsys.readouterr().out.splitlines()
