@@ -145,6 +145,8 @@ def make_ready(*, cpu: bool) -> None:
         os.environ.setdefault(name, value)
     if cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        # The count that it finds without numactl; else it starts that program in each step of ZeRO-3.
+        os.environ.setdefault("LOCAL_SIZE", "1")
         import deepspeed.ops
 
         # Gloo does the same without.
