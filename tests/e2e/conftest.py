@@ -1,6 +1,7 @@
 """The real node for the end-to-end tests, once per session: it takes a minute, the very first time ten."""
 
 import itertools
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ HIGH = {
     "value": 1000,
 }
 """Pods that take the room of others."""
+TOLERANT = {"operator": "Exists", "effect": "NoExecute"}
 PATIENCE = 2400
 """Seconds for a test with all that it waits for; the first one may have to build the images."""
 _numbers = itertools.count(1)
@@ -75,6 +77,8 @@ def operator(node: Node, wandb: WandbServer, hub: Hub) -> Node:
         "hubEndpoint": hub.url,
     }
     settings = [word for name, value in wishes.items() for word in ("--set-string", f"{name}={value}")]
+    # Where there are more nodes than one, the operator is not on the one that is found broken.
+    settings += ["--set-json", f"tolerations={json.dumps([TOLERANT])}"]
     helm(node, "install", RELEASE, str(CHART), "--namespace", SYSTEM, "--create-namespace", *settings)
     node.cluster.kubectl("--namespace", SYSTEM, "rollout", "status", f"deployment/{DEPLOYMENT}", "--timeout=180s")
     return node

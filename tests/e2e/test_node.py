@@ -33,7 +33,6 @@ def test_a_job_whose_node_is_drained_and_then_tainted_waits_each_time_and_is_ide
     waits(stage, attempt=2)
     stage.kubectl("uncordon", NODE)
     stage.reached(NAME, step=40, attempt=2)
-    # The operator's own pod has to leave too; who comes back finds what the one before has left.
     stage.kubectl("taint", "node", NODE, BROKEN)
     stage.until_gone(f"{NAME}-2-0")
     stage.kubectl("taint", "node", NODE, f"{BROKEN}-")
