@@ -168,7 +168,7 @@ class ProgramAttempt:
         said = word_said(self.here.work_dir / "program" / "progress.json")
         self._hear(said)
         if said is None:
-            Heartbeat(self.here, 0).beat(0)  # Who never says anything is never silent.
+            Heartbeat(self.here, 0).beat()  # Who never says anything is never silent.
         found = folder.newest(has_ended=has_ended)
         if found is None:
             return
@@ -183,7 +183,7 @@ class ProgramAttempt:
         if word is None or word == self.last:
             return
         self.last = word
-        Heartbeat(self.here, 0).beat(word.step)
+        Heartbeat(self.here, 0).beat()
         self.board.tell(step=word.step, max_steps=word.total, epoch=word.epoch, loss=word.loss)
 
     def _send(self, step: int, staged: Path) -> None:

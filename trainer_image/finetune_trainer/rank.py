@@ -36,7 +36,7 @@ def main() -> int:
     flag = StopFlag(here.stop_requested)
     flag.install()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
-    Heartbeat(here, rank).beat(0)
+    Heartbeat(here, rank).beat()
     write_whole(here.ranks / f"{rank}.pid", str(os.getpid()))
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s [{rank}] %(name)s: %(message)s")
     word = ended(Path(sys.argv[1]), here, flag, started)

@@ -53,8 +53,8 @@ class Guard:
     """Whether a termination checkpoint still fits."""
     saved: Callable[[Saved], None]
     """Takes over a checkpoint written into staging; called on every rank."""
-    stepped: Callable[[int], None]
-    """A step was made."""
+    stepped: Callable[[], None]
+    """A step was made, or a batch evaluated: this rank is alive."""
     staging: Path
     """Where checkpoints are written first."""
     cadence: Cadence
@@ -176,7 +176,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
             took = now - self._stepped_at
             self._step_seconds = took if self._step_seconds == 0 else 0.9 * self._step_seconds + 0.1 * took
         self._stepped_at = now
-        self.guard.stepped(self.state.global_step)
+        self.guard.stepped()
 
     @property
     def seconds_per_step(self) -> float | None:
@@ -186,7 +186,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
         """One batch of an evaluation; between two of them a stop is heard."""
         result = super().prediction_step(*args, **kwargs)
-        self.guard.stepped(self.state.global_step)
+        self.guard.stepped()
         if self.is_in_train and not self.stopped and self.guard.to_stop():
             raise EvaluationInterrupted
         return result
