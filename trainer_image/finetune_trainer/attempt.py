@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import adapters, dataset_out, extensions, last_word, outputs, predicting, sources
-from finetune_trainer.artifact_store import ArtifactStore
 from finetune_trainer.callbacks import callbacks
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
@@ -22,10 +21,11 @@ from finetune_trainer.contract.outcome import (
     TrainerState,
 )
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.durable import NOT_DURABLE, durable_store, has_finished
 from finetune_trainer.errors import RetryLater, TrainerError
 from finetune_trainer.gather import Gang, gang
 from finetune_trainer.history import History, history
-from finetune_trainer.manifest import Manifest, mathematics
+from finetune_trainer.manifest import mathematics
 from finetune_trainer.models_out import ModelsOut
 from finetune_trainer.outputs import card
 from finetune_trainer.preemption import Agreement, Leftover
@@ -34,10 +34,10 @@ from finetune_trainer.recovery import Cadence, give_back_best
 from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
 from finetune_trainer.run_settings import run_settings
 from finetune_trainer.stop_flag import StopFlag
-from finetune_trainer.stores import Store, StoreUnreachable, VolumeStore
+from finetune_trainer.stores import Store
 from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.tracked import ProgressCallback, TrackingCallback
-from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking, wishes
+from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking
 from finetune_trainer.trainer import Guard, RecoverableTrainer, Saved
 from finetune_trainer.uploader import Uploader
 from finetune_trainer.work import Work, arguments, work
@@ -96,7 +96,7 @@ class Attempt:
         agreement = Agreement(self.flag, self.gang)
         self.board.tell(state=TrainerState.RESTORING)
         store = self._store()
-        if self._on_first(lambda: self._has_finished(store)):
+        if self._on_first(lambda: has_finished(store)):
             return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
         self._on_first(lambda: outputs.check(self.config, self.here))
         began = time.monotonic()
@@ -123,16 +123,10 @@ class Attempt:
 
     def _store(self) -> Store | None:
         """The job's one durable place."""
-        if self.here.checkpoint_dir is not None:
-            return VolumeStore(self.here.checkpoint_dir, self.config.run_id)
-        settings = wishes(self.config)
-        if settings.mode == "online" and settings.log_model != "false":
-            return ArtifactStore(settings, self.config.run_id, lambda: self.tracking)
-        self.board.tell(
-            not_durable="Checkpoints stay in the pod: W&B is off or keeps no models, and the job has no "
-            "checkpoint.volume. A preempted attempt starts from the beginning."
-        )
-        return None
+        store = durable_store(self.config, self.here, lambda: self.tracking)
+        if store is None:
+            self.board.tell(not_durable=NOT_DURABLE)
+        return store
 
     def _on_first(self, act: Any) -> Any:
         """Let rank 0 do something; all ranks get its result, or raise what it raised."""
@@ -148,12 +142,6 @@ class Attempt:
             kind, reason, message = shared[1]
             raise kind(reason, message)
         return shared[0]
-
-    def _has_finished(self, store: Store | None) -> bool:
-        try:
-            return store is not None and store.has_finished()
-        except StoreUnreachable:
-            return False  # The restore that follows decides what this means.
 
     def _restored(self, store: Store | None) -> Restored | None:
         """What rank 0 restored, in this node's own directory; only rank 0's pod may have a store."""
@@ -264,16 +252,7 @@ class Attempt:
         """Hand a checkpoint that all ranks wrote over to the uploader."""
         self.gang.collect(saved.folder)
         if self.uploader is not None:
-            draft = Manifest(
-                step=saved.step,
-                kind=saved.kind,
-                job_uid=belonging.job_uid,
-                token=self.here.token,
-                world_size=belonging.world_size,
-                mathematics=belonging.mathematics,
-                dataset=belonging.dataset,
-                files={},
-            )
+            draft = belonging.draft(saved.step, saved.kind, self.here.token)
             self.uploader.send(saved.folder, draft)
 
     def _published(self, checkpoint: Checkpoint) -> None:

@@ -18,17 +18,17 @@ from finetune_trainer.contract.outcome import (
     TrainerState,
 )
 from finetune_trainer.contract.program import ProgramRun
+from finetune_trainer.durable import NOT_DURABLE, durable_store, has_finished
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.history import History
-from finetune_trainer.manifest import Manifest
 from finetune_trainer.program_folder import ProgramFolder, Word, word_of, word_said
 from finetune_trainer.program_process import ProgramProcess, command_line
 from finetune_trainer.progress import Heartbeat, ProgressBoard
 from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
 from finetune_trainer.stop_flag import StopFlag
-from finetune_trainer.stores import Store, StoreUnreachable, VolumeStore
+from finetune_trainer.stores import Store
 from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking, wishes
+from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking
 from finetune_trainer.uploader import Uploader
 
 POLL_SECONDS = 0.2
@@ -37,10 +37,6 @@ TO_END = 5.0
 FINAL_PATIENCE = 900.0
 """How long the end of finished work waits for its last checkpoint to be published."""
 THEIR_OWN = "the program's own"
-NOT_DURABLE = (
-    "Checkpoints stay in the pod: W&B is off or keeps no models, and the job has no checkpoint.volume. A preempted "
-    "attempt starts from the beginning."
-)
 
 
 def attempted(config: ProgramRun, here: Surroundings, flag: StopFlag) -> Outcome:
@@ -69,7 +65,7 @@ class ProgramAttempt:
         """The attempt, told as it goes."""
         self.board.tell(state=TrainerState.RESTORING)
         store = self._store()
-        if store is not None and self._has_finished(store):
+        if has_finished(store):
             return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
         folder = ProgramFolder(self.here.output_dir)
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -92,21 +88,10 @@ class ProgramAttempt:
 
     def _store(self) -> Store | None:
         """The job's one durable place."""
-        if self.here.checkpoint_dir is not None:
-            return VolumeStore(self.here.checkpoint_dir, self.config.run_id)
-        settings = wishes(self.config)
-        if settings.mode == "online" and settings.log_model != "false":
-            return ArtifactStore(
-                settings, self.config.run_id, lambda: self.tracking, kept_by=keeper(self.config).run_id
-            )
-        self.board.tell(not_durable=NOT_DURABLE)
-        return None
-
-    def _has_finished(self, store: Store) -> bool:
-        try:
-            return store.has_finished()
-        except StoreUnreachable:
-            return False  # The restore that follows decides what this means.
+        store = durable_store(self.config, self.here, lambda: self.tracking, kept_by=keeper(self.config).run_id)
+        if store is None:
+            self.board.tell(not_durable=NOT_DURABLE)
+        return store
 
     def _restored(self, store: Store | None, folder: ProgramFolder) -> Restored | None:
         """The checkpoint to go on from, where the program would have left it."""
@@ -189,17 +174,8 @@ class ProgramAttempt:
     def _send(self, step: int, staged: Path) -> None:
         if self.uploader is None:
             return
-        belonging = self._belonging()
-        draft = Manifest(
-            step=step,
-            kind=CheckpointKind.TERMINATION if self._is_asked() else CheckpointKind.PERIODIC,
-            job_uid=belonging.job_uid,
-            token=self.here.token,
-            world_size=belonging.world_size,
-            mathematics=belonging.mathematics,
-            dataset=belonging.dataset,
-            files={},
-        )
+        kind = CheckpointKind.TERMINATION if self._is_asked() else CheckpointKind.PERIODIC
+        draft = self._belonging().draft(step, kind, self.here.token)
         self.uploader.send(staged, draft)
 
     # The end.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.manifest import BadCheckpoint, ForeignCheckpoint, Manifest, verified
 from finetune_trainer.stores import Store, Stored, StoreUnreachable
@@ -25,6 +26,19 @@ class Belonging:
     mathematics: str
     dataset: str
     allow_change: bool
+
+    def draft(self, step: int, kind: CheckpointKind, token: str) -> Manifest:
+        """The manifest of a checkpoint that the job now makes, its files not counted yet."""
+        return Manifest(
+            step=step,
+            kind=kind,
+            job_uid=self.job_uid,
+            token=token,
+            world_size=self.world_size,
+            mathematics=self.mathematics,
+            dataset=self.dataset,
+            files={},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,12 @@
 Words are taken out anew in every epoch; see `keyed` for why a restart does not change which.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from finetune_trainer import data, metrics, models, showing
 from finetune_trainer.collating import Padding
@@ -19,6 +17,7 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.keyed import Fixed, Keyed
 from finetune_trainer.loss import IGNORED, CrossEntropy
+from finetune_trainer.tasks import words
 from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import (
     at_once,
@@ -53,7 +52,6 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
     masks = Masks(mask=tokenizer.mask_token_id, words=len(tokenizer), share=config.dataset.mask_probability or MASKED)
     loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
-    known = {"perplexity": _perplexity, "accuracy": _accuracy}
     return Prepared(
         model=model,
         processing_class=tokenizer,
@@ -61,8 +59,10 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         eval_dataset=None if held_out is None else Fixed(held_out, masks),
         collator=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
         loss=loss,
-        preprocess_logits_for_metrics=partial(rows, loss),
-        compute_metrics=partial(measured, metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)),
+        preprocess_logits_for_metrics=partial(words.rows, loss),
+        compute_metrics=partial(
+            words.measured, metrics.chosen(config.evaluation.metrics, words.MEASURES, loss_only=plan.loss_only)
+        ),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.words,
         test_dataset=None if test is None else Fixed(test, masks),
@@ -131,24 +131,3 @@ class Masks:
             "input_ids": np.where(predicted, hidden, ids).tolist(),
             "labels": np.where(predicted, ids, IGNORED).tolist(),
         }
-
-
-def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    """The loss, the count and the right guesses of each row: three numbers in place of a vocabulary for each token."""
-    scores = logits[0] if isinstance(logits, tuple) else logits
-    right = (scores.argmax(-1) == labels) & labels.ne(IGNORED)
-    return torch.cat([loss.of_rows(scores, labels), right.sum(1, keepdim=True).double()], dim=1)
-
-
-def _perplexity(numbers: Any) -> float:
-    return metrics.perplexity(metrics.mean_loss(numbers))
-
-
-def _accuracy(numbers: Any) -> float:
-    return float(numbers[:, 2].sum() / max(numbers[:, 1].sum(), 1.0))
-
-
-def measured(wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
-    """The metrics of an evaluation."""
-    numbers = metrics.rows_of(evaluated)
-    return {"loss": metrics.mean_loss(numbers), **{name: measure(numbers) for name, measure in wanted.items()}}

@@ -1,18 +1,16 @@
 """Text generation: a causal language model learns to continue texts, one text to an example."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from finetune_trainer import data, metrics, models, packing, showing, streams
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.loss import IGNORED, CrossEntropy, plain
+from finetune_trainer.loss import CrossEntropy, plain
+from finetune_trainer.tasks import words
 from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import (
     at_once,
@@ -63,7 +61,6 @@ def language_model(  # noqa: PLR0917 - What every task is made from, and its exa
         with at_once(args):
             train = packing.packed(train, models.longest(config, model, tokenizer))
     loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
-    known = {"perplexity": _perplexity, "accuracy": _accuracy}
     names = config.evaluation.metrics or ("perplexity",)
     return Prepared(
         model=model,
@@ -75,8 +72,8 @@ def language_model(  # noqa: PLR0917 - What every task is made from, and its exa
         ),
         loss=loss,
         outputs=packing.apart if config.tokenizer.packing else plain,
-        preprocess_logits_for_metrics=partial(rows, loss),
-        compute_metrics=partial(measured, metrics.chosen(names, known, loss_only=plan.loss_only)),
+        preprocess_logits_for_metrics=partial(words.rows, loss),
+        compute_metrics=partial(words.measured, metrics.chosen(names, words.MEASURES, loss_only=plan.loss_only)),
         fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         shown=showing.continued,
     )
@@ -109,25 +106,3 @@ class _Examples:
     def _ended(self, ids: list[int]) -> list[int]:
         end = self.tokenizer.eos_token_id
         return ids if end is None or ids[-1:] == [end] else [*ids, end]
-
-
-def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    """The loss, the count and the right guesses of each row: three numbers in place of a vocabulary for each token."""
-    scores = logits[0] if isinstance(logits, tuple) else logits
-    targets = labels[..., 1:]
-    right = (scores[..., :-1, :].argmax(-1) == targets) & targets.ne(IGNORED)
-    return torch.cat([loss.of_rows(scores, labels), right.sum(1, keepdim=True).double()], dim=1)
-
-
-def _perplexity(numbers: Any) -> float:
-    return metrics.perplexity(metrics.mean_loss(numbers))
-
-
-def _accuracy(numbers: Any) -> float:
-    return float(numbers[:, 2].sum() / max(numbers[:, 1].sum(), 1.0))
-
-
-def measured(wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
-    """The metrics of an evaluation."""
-    numbers = metrics.rows_of(evaluated)
-    return {"loss": metrics.mean_loss(numbers), **{name: measure(numbers) for name, measure in wanted.items()}}
