@@ -97,8 +97,7 @@ async def _run(
             print(f"The runs, while this lasts: {services.pages}")
         status = await _carried_out(station, manifest, services, options)
         if options.keep_server:
-            print(f"The runs are at {services.pages} until you press Ctrl-C.", flush=True)
-            await _told_to_stop()
+            await _told_to_stop(f"The runs are at {services.pages} until you press Ctrl-C.")
         return status
 
 
@@ -118,11 +117,12 @@ async def _carried_out(
     return await _comparison(station, manifest, disturbed, services)
 
 
-async def _told_to_stop() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+async def _told_to_stop(meanwhile: str) -> None:
+    """Say something, and wait for Ctrl-C or SIGTERM."""
     stop = asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    print(meanwhile, flush=True)
     await stop.wait()
 
 

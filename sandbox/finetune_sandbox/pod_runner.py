@@ -33,6 +33,8 @@ class Host:
     cluster: str
     """Tells clusters on one machine apart: part of every pod's address."""
     folder: Path
+    claims: Path
+    """What persistent volume claims hold; nodes that share it have storage that many may mount."""
     absent_images: frozenset[str]
     entrypoint: tuple[str, ...]
     variables: dict[str, str]
@@ -55,7 +57,7 @@ class PodRunner:
         self._verdict: Verdict | None = None
         self._verdict_grace: float | None = None
         self.folder = host.folder / "pods" / self._metadata["uid"]
-        self.files = Files(self.folder, host.folder / "claims", pod)
+        self.files = Files(self.folder, host.claims, pod)
         self.log = self.folder / "log"
         self.ip = address(host.cluster, self._metadata["namespace"], host_name(pod))
 

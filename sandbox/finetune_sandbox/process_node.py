@@ -43,6 +43,7 @@ class ProcessNode:
         name: str,
         folder: Path,
         *,
+        claims: Path | None = None,
         gpus: int = 1,
         cpus: int = 64,
         absent_images: frozenset[str] = frozenset(),
@@ -55,6 +56,7 @@ class ProcessNode:
         self.manifest = node_manifest(name, gpus=gpus, cpus=cpus)
         self._api = api
         self._folder = folder
+        self._claims = claims or folder / "claims"
         self._absent_images = absent_images
         self._entrypoint = entrypoint
         self._variables = variables or {}
@@ -70,6 +72,7 @@ class ProcessNode:
             api=self._api,
             cluster=await self._cluster(),
             folder=self._folder,
+            claims=self._claims,
             absent_images=self._absent_images,
             entrypoint=self._entrypoint,
             variables=self._variables,

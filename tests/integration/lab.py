@@ -186,11 +186,11 @@ class Lab:
 
     @asynccontextmanager
     async def another_node(self, name: str, **how: Any) -> AsyncIterator[ProcessNode]:
-        """One more node while the block lasts."""
-        entrypoint = {"entrypoint": self.entrypoint} | how
+        """One more node while the block lasts; it mounts the same claims as the first."""
+        common = {"entrypoint": self.entrypoint, "claims": self.folder / "node" / "claims"} | how
         variables = {"DS_ACCELERATOR": "cpu"}
         folder = self.folder / f"{self.namespace}-{name}"
-        async with ProcessNode(self.api, name, folder, retry_seconds=0.2, variables=variables, **entrypoint) as node:
+        async with ProcessNode(self.api, name, folder, retry_seconds=0.2, variables=variables, **common) as node:
             yield node
 
     @property

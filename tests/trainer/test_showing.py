@@ -40,7 +40,7 @@ def prepared(place: Path, task: str) -> Work:
     config = RunConfig.model_validate({"job": job, "runId": "tiny", "training": training, **told})
     here = surroundings({"FINETUNE_WORK_DIR": str(place / "work")})
     todo = work(config, here, *arguments(config, here))
-    todo.trainer.guard = SimpleNamespace(stepped=lambda _: None, to_stop=lambda: False)
+    todo.trainer.guard = SimpleNamespace(stepped=lambda: None, to_stop=lambda: False)
     return todo
 
 
