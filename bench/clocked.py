@@ -5,6 +5,7 @@ The same callback for both sides; it goes where transformers keeps the callbacks
 
 import json
 import os
+import resource
 import runpy
 import sys
 import time
@@ -28,11 +29,12 @@ def install() -> None:
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             """Note it."""
-            self.ended.append(time.perf_counter())
+            self.ended.append(time.monotonic())
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
             """Write it all down."""
-            Path(os.environ[STEPS_FILE]).write_text(json.dumps(self.ended))
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            Path(os.environ[STEPS_FILE]).write_text(json.dumps({"ended": self.ended, "peak_mib": peak}))
 
     trainer.DEFAULT_CALLBACKS.append(Clock)
 

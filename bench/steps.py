@@ -1,16 +1,25 @@
-"""Steps a second of the trainer beside a bare `transformers.Trainer`, with and without uploads, runs in turn."""
+"""The trainer beside a bare `transformers.Trainer`: steps a second, start, memory, and what saving costs.
+
+Both run at the same time, each with all that it starts on a core of its own, and change cores from turn to turn: what
+else the machine does meets both. Uploads, W&B's process and the supervisor are paid for on the trainer's core.
+"""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from finetune_sandbox.wandb_server import WandbServer
 from finetune_trainer.contract import environment
+from finetune_trainer.contract.outcome import Outcome
 from finetune_trainer.launch import free_port
 
 from bench.clocked import STEPS_FILE
@@ -18,6 +27,8 @@ from bench.figures import median, table
 
 SETTLED = 20
 """Steps that are not counted: caches fill, allocators warm up."""
+EVERY = 20
+"""Steps between the checkpoints where their cost is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,33 @@ class Size:
     times: int
 
 
-FULL = Size(steps=420, times=5)
-QUICK = Size(steps=120, times=1)
+FULL = Size(steps=420, times=6)
+QUICK = Size(steps=120, times=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What one process has shown."""
+
+    intervals: tuple[float, ...]
+    """Seconds from the end of a step to the end of the next, once it has settled."""
+    start: float
+    """Seconds from the command to the end of the first step."""
+    peak_mib: float
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the phases of the start, by our trainer's own word."""
+
+    @property
+    def rate(self) -> float:
+        """Steps a second."""
+        return len(self.intervals) / sum(self.intervals)
+
+    @property
+    def stall_ms(self) -> float:
+        """What a checkpoint adds to the interval that it falls into, where one is taken after every 20th step."""
+        with_one = [took for step, took in enumerate(self.intervals, SETTLED + 1) if step % EVERY == 0]
+        without = [took for step, took in enumerate(self.intervals, SETTLED + 1) if step % EVERY]
+        return 1000 * (median(with_one) - median(without))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +76,27 @@ class Runs:
     steps: int
     wandb: WandbServer
 
-    def bare(self, name: str) -> float:
-        """The stock Trainer: steps a second."""
+    def bare(self, name: str, core: int) -> Ran:
+        """The stock Trainer."""
         work = self._work(name)
-        return self._ran(work, ("bench.clocked", "-m", "bench.bare_trainer", self._config(work, "bare"), str(work)), {})
+        command = ("bench.clocked", "-m", "bench.bare_trainer", self._config(work, "bare"), str(work))
+        return self._ran(work, core, command, {})
 
-    def without_uploads(self, name: str) -> float:
+    def without_uploads(self, name: str, core: int) -> Ran:
         """Our trainer with W&B off: recovery checkpoints are taken, and stay in the pod."""
-        return self._supervised(name, {})
+        return self._supervised(name, core, {})
 
-    def with_uploads(self, name: str) -> float:
+    def with_uploads(self, name: str, core: int) -> Ran:
         """Our trainer with its run and its checkpoints on a W&B server."""
-        return self._supervised(name, self.wandb.environment())
+        return self._supervised(name, core, self.wandb.environment())
 
-    def _supervised(self, name: str, variables: dict[str, str]) -> float:
+    def saving_often(self, name: str, core: int) -> Ran:
+        """The same with a checkpoint after every 20th step."""
+        return self._supervised(name, core, self.wandb.environment(), {"everySteps": EVERY})
+
+    def _supervised(
+        self, name: str, core: int, variables: dict[str, str], checkpoint: dict[str, int] | None = None
+    ) -> Ran:
         work = self._work(name)
         pod = {
             environment.WORK_DIR: str(work),
@@ -62,14 +105,14 @@ class Runs:
             environment.PROGRESS_PORT: str(free_port()),
             environment.POD_IP: "127.0.0.1",
         }
-        return self._ran(work, ("bench.supervised", self._config(work, name)), pod | variables)
+        return self._ran(work, core, ("bench.supervised", self._config(work, name, checkpoint)), pod | variables)
 
     def _work(self, name: str) -> Path:
         work = self.folder / name
         work.mkdir()
         return work
 
-    def _config(self, work: Path, name: str) -> str:
+    def _config(self, work: Path, name: str, checkpoint: dict[str, int] | None = None) -> str:
         training = {
             "max_steps": self.steps,
             "per_device_train_batch_size": 16,
@@ -85,19 +128,21 @@ class Runs:
                 "uri": f"file://{self.folder / 'data.csv'}",
                 "columns": {"text": ["text"], "label": "label"},
             },
+            "checkpoint": checkpoint or {},
             "training": training,
         }
         (work / "run.json").write_text(json.dumps(config))
         return str(work / "run.json")
 
-    def _ran(self, work: Path, command: tuple[str, ...], variables: dict[str, str]) -> float:
-        """Run it to its end; steps a second, once it has settled."""
+    def _ran(self, work: Path, core: int, command: tuple[str, ...], variables: dict[str, str]) -> Ran:
+        """Run it to its end, on one core."""
         steps = work / "steps.json"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "FINETUNE_"))}
         pinned = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        began = time.monotonic()
         with (work / "log").open("wb") as log:
             subprocess.run(
-                (sys.executable, "-m", *command),
+                ("taskset", "--cpu-list", str(core), sys.executable, "-m", *command),
                 env=kept | pinned | variables | {STEPS_FILE: str(steps)},
                 stdout=log,
                 stderr=log,
@@ -105,8 +150,19 @@ class Runs:
             )
         if not steps.exists():
             raise RuntimeError((work / "log").read_text()[-3000:])
-        ended = json.loads(steps.read_text())
-        return float((len(ended) - 1 - SETTLED) / (ended[-1] - ended[SETTLED]))
+        told = json.loads(steps.read_text())
+        ended: list[float] = told["ended"]
+        intervals = tuple(after - before for before, after in pairwise(ended[SETTLED:]))
+        return Ran(intervals=intervals, start=ended[0] - began, peak_mib=told["peak_mib"], phases=phases(work))
+
+
+def phases(work: Path) -> Mapping[str, float]:
+    """What the trainer says of its start; nothing of a bare one."""
+    said = work / "termination-log"
+    if not said.exists():
+        return {}
+    progress = Outcome.model_validate_json(said.read_text()).progress
+    return progress.recovery_seconds if progress else {}
 
 
 def measured(folder: Path, size: Size) -> dict[str, Any]:
@@ -115,28 +171,58 @@ def measured(folder: Path, size: Size) -> dict[str, Any]:
     (folder / "wandb").mkdir()
     with WandbServer(folder / "wandb") as wandb:
         runs = Runs(folder=folder, steps=size.steps, wandb=wandb)
-        contenders: dict[str, Callable[[str], float]] = {
-            "bare Trainer": runs.bare,
+        contenders: dict[str, Callable[[str, int], Ran]] = {
             "ours, no uploads": runs.without_uploads,
             "ours, uploads": runs.with_uploads,
+            f"ours, saving every {EVERY} steps": runs.saving_often,
         }
-        found: dict[str, list[float]] = {name: [] for name in contenders}
-        for turn in range(size.times):
-            for number, (name, contender) in enumerate(contenders.items()):
-                found[name].append(contender(f"run-{turn}-{number}"))
-    floor = found["bare Trainer"]
-    return {
-        name: {
-            "steps_per_second": round(median(rates), 2),
-            # Of each turn, since what else the machine does changes from turn to turn.
-            "ratio": round(median(rate / bare for rate, bare in zip(rates, floor, strict=True)), 3),
-            "all": [round(rate, 2) for rate in rates],
-        }
-        for name, rates in found.items()
+        pairs = {name: beside(runs, one, size.times) for name, one in contenders.items()}
+    bare = [floor for found in pairs.values() for _, floor in found]
+    return {"bare Trainer": figures([(one, one) for one in bare])} | {
+        name: figures(found) for name, found in pairs.items()
     }
 
 
-def shown(figures: dict[str, Any]) -> str:
-    """The figures as a table."""
-    rows = [(name, each["steps_per_second"], each["ratio"], len(each["all"])) for name, each in figures.items()]
-    return table("training, steps a second", ("by", "steps/s", "of bare", "runs"), rows)
+def beside(runs: Runs, contender: Callable[[str, int], Ran], times: int) -> list[tuple[Ran, Ran]]:
+    """The contender and the stock Trainer, so many times at once; they change cores each time."""
+    found = []
+    with ThreadPoolExecutor(2) as both:
+        for turn in range(times):
+            core = turn % 2
+            name = f"{contender.__name__}-{turn}"
+            ours, floor = both.submit(contender, name, core), both.submit(runs.bare, f"{name}-floor", 1 - core)
+            found.append((ours.result(), floor.result()))
+    return found
+
+
+def figures(pairs: Sequence[tuple[Ran, Ran]]) -> dict[str, Any]:
+    """The figures of one contender, beside the floor's runs."""
+    ran = [one for one, _ in pairs]
+    found: dict[str, Any] = {
+        "steps_per_second": round(median(each.rate for each in ran), 2),
+        "ratio": round(fmean(one.rate / floor.rate for one, floor in pairs), 3),
+        "ratios": [round(one.rate / floor.rate, 3) for one, floor in pairs],
+        "step_ms": round(1000 * median(median(each.intervals) for each in ran), 2),
+        "first_step_s": round(median(each.start for each in ran), 2),
+        "peak_mib": round(median(each.peak_mib for each in ran)),
+    }
+    if named := ran[0].phases:
+        found["phases_s"] = {name: round(median(each.phases[name] for each in ran), 2) for name in named}
+        found["stall_ms"] = round(median(each.stall_ms for each in ran), 1)
+    return found
+
+
+def shown(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures as tables."""
+    head = ("by", "steps/s", "of bare", "ms a step", "first step s", "peak MiB")
+    keys = ("steps_per_second", "ratio", "step_ms", "first_step_s", "peak_mib")
+    rows = [(name, *(each[key] for key in keys)) for name, each in found.items()]
+    often = found[f"ours, saving every {EVERY} steps"]
+    starts = [*found["ours, uploads"]["phases_s"].items()]
+    return "\n".join(
+        [
+            table("training", head, rows),
+            table("start", ("phase", "s"), starts),
+            f"A checkpoint adds {often['stall_ms']} ms to its step.",
+        ]
+    )

@@ -25,7 +25,7 @@ class LossWatch:
 
     def note(self, value: torch.Tensor | float | None, step: int) -> None:
         """Look at a loss, or at the norm of the gradients, of a step counted from 1."""
-        if value is None or (isinstance(value, float) and math.isfinite(value)):
+        if value is None or (_is_here(value) and math.isfinite(value)):
             return
         seen = torch.as_tensor(value).detach()
         if self._first is None:
@@ -52,6 +52,11 @@ class LossWatch:
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
         return answer
+
+
+def _is_here(value: torch.Tensor | float) -> bool:
+    """Whether a number can be read without waiting for a device."""
+    return isinstance(value, float) or (value.device.type == "cpu" and value.numel() == 1)
 
 
 def not_finite(step: int, examples: tuple[int, ...]) -> ConfigurationError:

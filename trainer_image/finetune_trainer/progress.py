@@ -2,7 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,21 +18,40 @@ from finetune_trainer.redaction import redacted
 from finetune_trainer.surroundings import Surroundings
 
 
+BETWEEN_STEPS = 0.25
+"""Seconds between two writes that only tell of steps: replacing a file takes longer than a fast step may wait."""
+
+
 class ProgressBoard:
-    """Rank 0's progress, written whenever something in it changes. Other ranks have one too, and write nothing."""
+    """Rank 0's progress, written when something in it changes. Other ranks have one too, and write nothing."""
 
     def __init__(self, here: Surroundings, *, writes: bool) -> None:
         self._path = here.progress_file
         self._writes = writes
         self._lock = threading.Lock()
+        self._written = -BETWEEN_STEPS
         self.progress = Progress(attempt=here.attempt, token=here.token, observed_at=datetime.now(UTC))
 
     def tell(self, **changes: Any) -> None:
         """Change fields of the progress and write it."""
         with self._lock:
-            self.progress = self.progress.model_copy(update={**changes, "observed_at": datetime.now(UTC)})
-            if self._writes:
-                write_whole(self._path, redacted(self.progress.model_dump_json()))
+            self._change(changes)
+            self._write()
+
+    def tell_step(self, **changes: Any) -> None:
+        """Change fields after a step; written a few times a second, and with whatever else is told."""
+        with self._lock:
+            self._change(changes)
+            if time.monotonic() - self._written >= BETWEEN_STEPS:
+                self._write()
+
+    def _change(self, changes: Mapping[str, Any]) -> None:
+        self.progress = self.progress.model_copy(update={**changes, "observed_at": datetime.now(UTC)})
+
+    def _write(self) -> None:
+        if self._writes:
+            write_whole(self._path, redacted(self.progress.model_dump_json()))
+        self._written = time.monotonic()
 
     def phase_took(self, phase: str, seconds: float) -> None:
         """Note how long a phase of the start took."""

@@ -24,7 +24,7 @@ NOT_FOR_A_COPY = (
 )
 MOST_STEPS_BETWEEN = 500
 LEAST_STEPS_BETWEEN = 5
-OVERHEAD = 0.01
+OVERHEAD = 0.005
 """The share of the time that saving may take when the interval is ours to choose."""
 
 

@@ -32,11 +32,6 @@ def strategy(trainer: Any) -> str:
     return f"ddp x {world}"
 
 
-def is_sharded(model: Any) -> bool:
-    """Whether DeepSpeed has shared the parameters out, so that their sizes here say nothing."""
-    return any(hasattr(one, "ds_numel") for one in model.parameters())
-
-
 def num_weights(model: Any) -> int:
     """How many parameters a model has beside its embeddings, over all processes."""
     embeddings = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}

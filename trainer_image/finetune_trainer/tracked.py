@@ -30,7 +30,7 @@ class ProgressCallback(transformers.TrainerCallback):  # type: ignore[misc]  # t
         if self._started is not None:
             self._board.phase_took("firstStep", time.monotonic() - self._started)
             self._started = None
-        self._board.tell(
+        self._board.tell_step(
             state=TrainerState.TRAINING,
             step=state.global_step,
             epoch=state.epoch,

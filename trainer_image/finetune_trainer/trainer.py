@@ -77,6 +77,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     _decays: tuple[float, ...] = ()
     _at_epoch_end = False
     _deferred = False
+    _num_weights: int | None = None
     _put_off: tuple[Due, ...] = ()
     _step_seconds = 0.0
     _stepped_at: float | None = None
@@ -358,11 +359,14 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     # What is in effect.
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
-        """The operations of a pass, from the whole model also where this process holds a part of it."""
-        if not sharing.is_sharded(self.model):
-            return int(super().floating_point_ops(inputs))
+        """The operations of a pass, from the whole model also where this process holds a part of it.
+
+        As the Trainer estimates it, but with the parameters counted once.
+        """
+        if self._num_weights is None:
+            self._num_weights = sharing.num_weights(self.model)
         main = inputs.get(getattr(self.model, "main_input_name", "input_ids"))
-        return 0 if main is None else 6 * main.numel() * sharing.num_weights(self.model)
+        return 0 if main is None else 6 * main.numel() * self._num_weights
 
     def strategy(self) -> str:
         """The strategy that the wrapped model shows, in words; refuses one that is not the one asked for."""
