@@ -20,7 +20,7 @@ from typing import Any
 from finetune_sandbox.wandb_server import WandbServer
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import Outcome
-from finetune_trainer.launch import free_port
+from finetune_trainer.pod.ports import free_port
 
 from bench.clocked import STEPS_FILE
 from bench.figures import median, table

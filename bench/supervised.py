@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.supervisor import Supervisor
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.process.supervisor import Supervisor
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])

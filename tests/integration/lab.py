@@ -29,8 +29,8 @@ from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import RealApi
 from finetune_sandbox.wandb_server import WandbServer
 from finetune_trainer.contract.outcome import Progress
-from finetune_trainer.history import GLOBAL_STEP
-from finetune_trainer.launch import free_port
+from finetune_trainer.pod.ports import free_port
+from finetune_trainer.tracking.history import GLOBAL_STEP
 
 from tests.trainer.running import SUPERVISE
 

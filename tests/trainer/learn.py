@@ -14,8 +14,8 @@ import transformers
 from accelerate.state import AcceleratorState
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
+from finetune_trainer.measuring.generating import Writes
 from finetune_trainer.tasks import prepared
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from finetune_trainer.contract.outcome import CheckpointKind
-from finetune_trainer.manifest import Manifest, entries, seal
-from finetune_trainer.stores import VolumeStore
+from finetune_trainer.recovery.manifest import Manifest, entries, seal
+from finetune_trainer.recovery.stores import VolumeStore
 
 
 def draft(step: int, *, job_uid: str = "uid", world_size: int = 1) -> Manifest:

@@ -14,8 +14,8 @@ from typing import Any
 
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind, Progress
-from finetune_trainer.launch import free_port
-from finetune_trainer.progress import last_progress
+from finetune_trainer.pod.ports import free_port
+from finetune_trainer.pod.progress import last_progress
 
 SUPERVISE = Path(__file__).parent / "supervise.py"
 PATIENCE = 120.0

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from finetune_trainer.config import load
-from finetune_trainer.supervisor import Supervisor
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.process.supervisor import Supervisor
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)

@@ -114,7 +114,7 @@ def test_an_adapter_in_packed_conversations_is_exact_over_restarts(job: Job, pla
 
 
 def test_a_merged_model_says_what_its_adapter_said(place: Path, tmp_path: Path) -> None:
-    from finetune_trainer.adapters import save_final
+    from finetune_trainer.models.adapters import save_final
     from transformers import AutoModelForCausalLM
 
     from tests.trainer.learn import trainer

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from finetune_trainer.class_metrics import of_classes
+from finetune_trainer.measuring.class_metrics import of_classes
 
 TOLD = np.array([0, 1, 2, 2, 1, 0], dtype=np.int64)
 RIGHT = np.array([0, 1, 1, 2, 1, 2], dtype=np.int64)

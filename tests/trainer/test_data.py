@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from finetune_trainer import data
-from finetune_trainer.data_files import local_files
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.sources.data_files import local_files
 
 from tests.trainer import tiny
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from finetune_trainer.config import plan
 from finetune_trainer.evaluation import MOST_CLASSES, by_class
-from finetune_trainer.showing import Answers
+from finetune_trainer.measuring.showing import Answers
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed

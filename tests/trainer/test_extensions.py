@@ -92,7 +92,7 @@ def test_all_of_the_authors_code_is_used_and_exact_over_restarts(job: Job, folde
 def test_what_a_metric_draws_is_put_back(folder: Path) -> None:
     import numpy as np
     import torch
-    from finetune_trainer.showing import Answers
+    from finetune_trainer.measuring.showing import Answers
 
     one = tiny.config(extensions={"pythonPath": [str(folder)], "metrics": ALL["metrics"]})
     extensions.check(one)

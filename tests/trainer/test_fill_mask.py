@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from finetune_trainer.keyed import Fixed, Keyed, generator
+from finetune_trainer.data.keyed import Fixed, Keyed, generator
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.tasks.fill_mask import SPECIAL, Masks
 

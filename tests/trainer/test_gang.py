@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
-from finetune_trainer.launch import free_port
+from finetune_trainer.pod.ports import free_port
 
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result

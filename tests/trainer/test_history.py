@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from finetune_trainer.history import History, history, row
+from finetune_trainer.tracking.history import History, history, row
 
 
 def test_columns_are_those_of_transformers_own_callback() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from finetune_sandbox.hub import leaves
-from finetune_trainer import images
-from finetune_trainer.keyed import generator
+from finetune_trainer.data import images
+from finetune_trainer.data.keyed import generator
 from PIL import Image
 
 from tests.trainer import further, tiny

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from finetune_trainer import last_word
 from finetune_trainer.contract.environment import MAX_TERMINATION_BYTES
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind, Progress, Resume
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.pod import last_word
+from finetune_trainer.pod.surroundings import surroundings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

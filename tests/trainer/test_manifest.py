@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_trainer.manifest import MANIFEST, BadCheckpoint, mathematics, verified
+from finetune_trainer.recovery.manifest import MANIFEST, BadCheckpoint, mathematics, verified
 
 from tests.trainer import tiny
 from tests.trainer.made import draft, sealed

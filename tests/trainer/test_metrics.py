@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from finetune_trainer import metrics
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.measuring import metrics
 
 
 def counted(*values: int) -> metrics.Labels:

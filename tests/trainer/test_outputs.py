@@ -10,8 +10,8 @@ from finetune_sandbox.hub import Access, Hub
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import OutcomeKind
-from finetune_trainer.manifest import hashed
 from finetune_trainer.outputs import card
+from finetune_trainer.recovery.manifest import hashed
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed, tracked

@@ -14,7 +14,7 @@ import yaml
 from finetune_trainer import program
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_trainer.contract.program import Program
-from finetune_trainer.program_process import command_line
+from finetune_trainer.programs.process import command_line
 
 from tests.trainer.running import Job, Running
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_trainer import spans
+from finetune_trainer.measuring import spans
 
 from tests.trainer import tiny
 from tests.trainer.test_tasks import ready, refusal, written

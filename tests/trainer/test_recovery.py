@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finetune_trainer.preemption import Leftover
-from finetune_trainer.recovery import Cadence, Due, Moment, moment
+from finetune_trainer.recovery.moment import Cadence, Due, Moment, moment
+from finetune_trainer.recovery.preemption import Leftover
 
 
 @pytest.mark.parametrize(

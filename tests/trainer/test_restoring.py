@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from finetune_trainer.errors import ConfigurationError, RetryLater
-from finetune_trainer.manifest import Manifest
-from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
-from finetune_trainer.stores import Store, Stored, StoreUnreachable, VolumeStore
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.recovery.manifest import Manifest
+from finetune_trainer.recovery.restoring import Belonging, Restored, Search, refuse_changes
+from finetune_trainer.recovery.stores import Store, Stored, StoreUnreachable, VolumeStore
 
 from tests.trainer.made import draft, published
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
-from finetune_trainer.history import GLOBAL_STEP
+from finetune_trainer.tracking.history import GLOBAL_STEP
 
 from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import PATIENCE, Job, lasting, weights

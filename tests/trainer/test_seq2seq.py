@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_trainer import text_metrics
 from finetune_trainer.loss import IGNORED
+from finetune_trainer.measuring import text_metrics
 from finetune_trainer.tasks import Prepared
 
 from tests.trainer import further, tiny

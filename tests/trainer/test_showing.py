@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from finetune_trainer import predicting, showing
+from finetune_trainer import predicting
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.measuring import showing
+from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.work import Work, arguments, work
 
 from tests.trainer import further, tiny

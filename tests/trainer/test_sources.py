@@ -10,7 +10,7 @@ from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer import sources
 from finetune_trainer.contract.outcome import OutcomeKind
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.launch import free_port
+from finetune_trainer.pod.ports import free_port
 
 from tests.sandbox.wandb_sdk import Sdk
 from tests.trainer import tiny

@@ -4,8 +4,8 @@ import errno
 from pathlib import Path
 
 import pytest
-from finetune_trainer.manifest import BadCheckpoint, verified
-from finetune_trainer.stores import Stored, StoreUnreachable, VolumeStore
+from finetune_trainer.recovery.manifest import BadCheckpoint, verified
+from finetune_trainer.recovery.stores import Stored, StoreUnreachable, VolumeStore
 
 from tests.trainer.made import draft, published, sealed
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.launch import free_port
-from finetune_trainer.rank import unexpected
+from finetune_trainer.pod.ports import free_port
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.process.rank import unexpected
+from finetune_trainer.process.supervisor import Supervisor, is_running
 from finetune_trainer.redaction import redacted
-from finetune_trainer.supervisor import Supervisor, is_running
-from finetune_trainer.surroundings import surroundings
 
 JOB: dict[str, Any] = {
     "job": {"name": "tiny", "namespace": "default", "uid": "u"},
@@ -159,7 +159,7 @@ def test_ranks_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     wait_for(lambda: not is_running(rank), tmp_path)
 
 
-@pytest.mark.parametrize("module", ["finetune_trainer", "finetune_trainer.rank"])
+@pytest.mark.parametrize("module", ["finetune_trainer", "finetune_trainer.process.rank"])
 def test_a_run_configuration_with_mistakes_is_refused_in_sentences(tmp_path: Path, module: str) -> None:
     (tmp_path / "run.json").write_text(json.dumps({**JOB, "tusk": 1}))
     env = {**os.environ, **environment(tmp_path)}

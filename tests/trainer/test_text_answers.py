@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from finetune_trainer import metrics
 from finetune_trainer.loss import BinaryCrossEntropy, CrossEntropy, SquaredError, TaskLoss
+from finetune_trainer.measuring import metrics
 from torch import nn
 
 from tests.trainer import tiny

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finetune_trainer import entities
+from finetune_trainer.measuring import entities
 from finetune_trainer.tasks.token_classification import first_pieces
 
 from tests.trainer import tiny

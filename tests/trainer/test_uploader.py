@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.manifest import Manifest, verified
-from finetune_trainer.stores import Stored, StoreUnreachable
-from finetune_trainer.uploader import Uploader
+from finetune_trainer.recovery.manifest import Manifest, verified
+from finetune_trainer.recovery.stores import Stored, StoreUnreachable
+from finetune_trainer.recovery.uploader import Uploader
 
 from tests.trainer.made import draft, written
 

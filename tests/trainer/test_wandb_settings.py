@@ -8,8 +8,8 @@ import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_sandbox.wandb_server.faults import Effect, Fault
 from finetune_trainer.contract.outcome import CheckpointKind, OutcomeKind
-from finetune_trainer.launch import without_wandb
-from finetune_trainer.tracking import wishes
+from finetune_trainer.process.launch import without_wandb
+from finetune_trainer.tracking.run import wishes
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import tracked

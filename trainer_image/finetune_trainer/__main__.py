@@ -7,8 +7,8 @@ from pathlib import Path
 from finetune_trainer.config import load
 from finetune_trainer.contract.environment import CONFIG_DIR, RUN_CONFIG_FILE
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.supervisor import Supervisor, refused
-from finetune_trainer.surroundings import surroundings
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.process.supervisor import Supervisor, refused
 
 
 def main() -> int:

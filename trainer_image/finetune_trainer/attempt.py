@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import adapters, dataset_out, extensions, last_word, outputs, predicting, sources
+from finetune_trainer import extensions, outputs, predicting, sources
 from finetune_trainer.callbacks import callbacks
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
@@ -21,25 +21,28 @@ from finetune_trainer.contract.outcome import (
     TrainerState,
 )
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.durable import NOT_DURABLE, durable_store, has_finished
+from finetune_trainer.distributed.gather import Gang, gang
 from finetune_trainer.errors import RetryLater, TrainerError
-from finetune_trainer.gather import Gang, gang
-from finetune_trainer.history import History, history
-from finetune_trainer.manifest import mathematics
-from finetune_trainer.models_out import ModelsOut
+from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
-from finetune_trainer.preemption import Agreement, Leftover
-from finetune_trainer.progress import Heartbeat, ProgressBoard
-from finetune_trainer.recovery import Cadence, give_back_best
-from finetune_trainer.restoring import Belonging, Restored, Search, refuse_changes
+from finetune_trainer.pod import last_word
+from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
+from finetune_trainer.pod.stop_flag import StopFlag
+from finetune_trainer.pod.surroundings import Surroundings
+from finetune_trainer.recovery.durable import NOT_DURABLE, durable_store, has_finished
+from finetune_trainer.recovery.manifest import mathematics
+from finetune_trainer.recovery.moment import Cadence, give_back_best
+from finetune_trainer.recovery.preemption import Agreement, Leftover
+from finetune_trainer.recovery.restoring import Belonging, Restored, Search, refuse_changes
+from finetune_trainer.recovery.stores import Store
+from finetune_trainer.recovery.uploader import Uploader
 from finetune_trainer.run_settings import run_settings
-from finetune_trainer.stop_flag import StopFlag
-from finetune_trainer.stores import Store
-from finetune_trainer.surroundings import Surroundings
 from finetune_trainer.tracked import ProgressCallback, TrackingCallback
-from finetune_trainer.tracking import PREEMPTING_EXIT, Tracking
+from finetune_trainer.tracking import dataset_out
+from finetune_trainer.tracking.history import History, history
+from finetune_trainer.tracking.models_out import ModelsOut
+from finetune_trainer.tracking.run import PREEMPTING_EXIT, Tracking
 from finetune_trainer.trainer import Guard, RecoverableTrainer, Saved
-from finetune_trainer.uploader import Uploader
 from finetune_trainer.work import Work, arguments, work
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pydantic
 
-from finetune_trainer import deepspeed, fsdp, streams
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import arguments
+from finetune_trainer.data import streams
+from finetune_trainer.distributed import deepspeed, fsdp
 from finetune_trainer.errors import ConfigurationError
 
 DEFAULT_BATCH_SIZE = 8

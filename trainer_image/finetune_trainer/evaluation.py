@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from finetune_trainer import extensions, metrics
+from finetune_trainer import extensions
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.showing import Answers
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.measuring import metrics
+from finetune_trainer.measuring.showing import Answers
+from finetune_trainer.prepared import Prepared
 
 MOST_CLASSES = 20
 """More classes than this are measured as a whole alone."""

@@ -17,7 +17,7 @@ from finetune_trainer.contract.extensions import Extension, Extensions
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, TaskLoss
-from finetune_trainer.showing import Answers
+from finetune_trainer.measuring.showing import Answers
 
 
 def check(config: RunConfig) -> None:

@@ -8,6 +8,18 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SIGNS_OF_FULL = ("no space left on device", "disk quota exceeded", "file write failed", "unexpected pos")
 """What safetensors and torch say of a disk that takes no more; they hide the error's number."""
 
+NOT_A_MODEL = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "rng_state*",
+    "global_step*",
+    "training_args.bin",
+    "scaler.pt",
+    "optimizer.bin",
+    "pytorch_model_fsdp.bin",
+)
+"""What the Trainer saves beside the model, by pattern: only a resumed training reads it."""
+
 
 def is_full(problem: BaseException) -> bool:
     """Whether writing failed for want of space."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from finetune_trainer.showing import Answers, batches
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.measuring.showing import Answers, batches
+from finetune_trainer.prepared import Prepared
 
 FILE = "test_predictions.jsonl"
 PREFIX = "test"

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.work import Work
 
 BLOCKS = ("model", "dataset", "tokenizer", "peft", "distributed", "evaluation", "extensions", "global_batch_size")

@@ -6,10 +6,10 @@ from typing import Any
 import transformers
 
 from finetune_trainer.contract.outcome import TrainerState
-from finetune_trainer.history import row
-from finetune_trainer.models_out import ModelsOut
-from finetune_trainer.progress import ProgressBoard
-from finetune_trainer.tracking import Tracking
+from finetune_trainer.pod.progress import ProgressBoard
+from finetune_trainer.tracking.history import row
+from finetune_trainer.tracking.models_out import ModelsOut
+from finetune_trainer.tracking.run import Tracking
 from finetune_trainer.trainer import RecoverableTrainer
 
 

@@ -20,12 +20,12 @@ import torch
 import transformers
 from transformers.trainer_callback import ExportableState
 
-from finetune_trainer import deepspeed, fsdp, sharing
 from finetune_trainer.contract.outcome import CheckpointKind
+from finetune_trainer.data.keyed import Keyed
+from finetune_trainer.distributed import deepspeed, fsdp, sharing
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
-from finetune_trainer.keyed import Keyed
 from finetune_trainer.loading import RightLoading
-from finetune_trainer.recovery import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
+from finetune_trainer.recovery.moment import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
 
 log = logging.getLogger(__name__)
 

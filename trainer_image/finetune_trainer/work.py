@@ -12,10 +12,10 @@ from finetune_trainer import extensions, tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.evaluation import Measuring, SeveralSets
-from finetune_trainer.generating import Writes
 from finetune_trainer.loss import RightLoss
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.measuring.generating import Writes
+from finetune_trainer.pod.surroundings import Surroundings
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.trainer import RecoverableTrainer
 
 SECRET = ("token", "key", "password")

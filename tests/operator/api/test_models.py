@@ -11,7 +11,7 @@ from finetune_trainer.contract.free_arguments import FREE_TO_CHANGE
 from finetune_trainer.contract.refused_arguments import OWNED, REFUSED, REMOVED
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import TrainingArguments, arguments
-from finetune_trainer.manifest import mathematics
+from finetune_trainer.recovery.manifest import mathematics
 from pydantic import ValidationError
 
 from tests.operator.api.cases import base, merged, table

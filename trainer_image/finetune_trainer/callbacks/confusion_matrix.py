@@ -4,10 +4,10 @@ from typing import Any
 
 import transformers
 
-from finetune_trainer import media
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.metrics import confusion
+from finetune_trainer.measuring.metrics import confusion
+from finetune_trainer.tracking import media
 
 MOST = 100
 NAME = "eval/confusion_matrix"

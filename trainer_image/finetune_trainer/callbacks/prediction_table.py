@@ -5,10 +5,10 @@ from typing import Any
 import torch
 import transformers
 
-from finetune_trainer import media
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.showing import Shown, batches
+from finetune_trainer.measuring.showing import Shown, batches
+from finetune_trainer.tracking import media
 
 NAME = "eval/predictions"
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.history import GLOBAL_STEP
-from finetune_trainer.tasks.prepared import Prepared
-from finetune_trainer.tracking import Tracking
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.tracking.history import GLOBAL_STEP
+from finetune_trainer.tracking.run import Tracking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import transformers
 
-from finetune_trainer import media
 from finetune_trainer.callbacks.scene import Scene
+from finetune_trainer.tracking import media
 
 EVERY_STEPS = 100
 BINS = 64

@@ -6,10 +6,10 @@ from typing import Any
 from finetune_trainer.contract.outputs import HubPush
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
+from finetune_trainer.files import NOT_A_MODEL
 from finetune_trainer.hub import refusal
 from finetune_trainer.outputs.output import Final
-from finetune_trainer.recovery import NOT_FOR_A_COPY
-from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.pod.surroundings import Surroundings
 
 
 def is_wanted(config: RunConfig) -> bool:
@@ -49,7 +49,7 @@ def deliver(final: Final) -> None:
         _api(final.config).upload_folder(
             repo_id=wanted.repo,
             folder_path=final.folder,
-            ignore_patterns=list(NOT_FOR_A_COPY),
+            ignore_patterns=list(NOT_A_MODEL),
             commit_message=f"Final model of {job.namespace}/{job.name}",
         )
     except Exception as problem:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.pod.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

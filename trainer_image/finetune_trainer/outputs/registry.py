@@ -5,8 +5,8 @@ import wandb
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.outputs.output import Final
-from finetune_trainer.surroundings import Surroundings
-from finetune_trainer.tracking import brief, wishes
+from finetune_trainer.pod.surroundings import Surroundings
+from finetune_trainer.tracking.run import brief, wishes
 
 PREFIX = "wandb-registry-"
 REFUSED = ("not found", "does not exist", "permission", "forbidden", "403", "404", "unable to resolve", "another type")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
-from finetune_trainer.files import sync_to_disk
-from finetune_trainer.manifest import entries, first_difference
+from finetune_trainer.files import NOT_A_MODEL, sync_to_disk
 from finetune_trainer.outputs.output import Final
-from finetune_trainer.recovery import NOT_FOR_A_COPY
-from finetune_trainer.surroundings import Surroundings
+from finetune_trainer.pod.surroundings import Surroundings
+from finetune_trainer.recovery.manifest import entries, first_difference
 
 MODEL = "model"
 """The folder in the volume; another job reads it as file://."""
@@ -44,7 +43,7 @@ def deliver(final: Final) -> None:
     fresh, old = place / f".incoming-{time.time_ns()}", place / f".old-{time.time_ns()}"
     target = place / MODEL
     try:
-        shutil.copytree(final.folder, fresh, ignore=shutil.ignore_patterns(*NOT_FOR_A_COPY))
+        shutil.copytree(final.folder, fresh, ignore=shutil.ignore_patterns(*NOT_A_MODEL))
         _compare(final.folder, fresh)
         for path in (*fresh.rglob("*"), fresh):
             sync_to_disk(path)

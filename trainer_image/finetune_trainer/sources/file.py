@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer.contract.sources import DatasetSource
-from finetune_trainer.data_files import local_files
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.sources.data_files import local_files
 
 
 def version(uri: str, revision: str | None, what: str) -> str | None:

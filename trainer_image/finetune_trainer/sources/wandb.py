@@ -20,7 +20,7 @@ from finetune_trainer.contract import environment
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.sources import file
-from finetune_trainer.tracking import brief, is_refusal, reachable
+from finetune_trainer.tracking.run import brief, is_refusal, reachable
 
 SCHEME = "wandb://"
 API_TIMEOUT = 30

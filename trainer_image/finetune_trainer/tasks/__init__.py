@@ -10,7 +10,7 @@ from typing import Any
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.prepared import Prepared
 
 TASKS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """
     import transformers
 
-    from finetune_trainer.passes import endless
+    from finetune_trainer.data.passes import endless
 
     if config.task not in TASKS:
         raise ConfigurationError(

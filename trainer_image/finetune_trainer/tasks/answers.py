@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from finetune_trainer import class_metrics, metrics, showing
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import BinaryCrossEntropy, CrossEntropy, SquaredError, TaskLoss
-from finetune_trainer.showing import Part
+from finetune_trainer.measuring import class_metrics, metrics, showing
+from finetune_trainer.measuring.showing import Part
 from finetune_trainer.tasks.labels import Labels, innermost, labels, weights
 
 Measures = Mapping[str, Callable[[Any, Any], float]]

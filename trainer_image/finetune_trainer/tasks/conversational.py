@@ -12,8 +12,8 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import Columns
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.chats import Chats, Example, chats, turns
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.text_generation import causal_model, language_model
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from finetune_trainer import data, metrics, models, showing
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data.collating import Padding
+from finetune_trainer.data.keyed import Fixed, Keyed
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.keyed import Fixed, Keyed
 from finetune_trainer.loss import IGNORED, CrossEntropy
+from finetune_trainer.measuring import metrics, showing
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks import words
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import (
     at_once,
     both_splits,

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import class_metrics, data, images, metrics, models, showing
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.keyed import Fixed, Keyed
+from finetune_trainer.data import images
+from finetune_trainer.data.keyed import Fixed, Keyed
 from finetune_trainer.loss import CrossEntropy
+from finetune_trainer.measuring import class_metrics, metrics, showing
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.labels import Labels, labels
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split
 
 IMAGE = "image"

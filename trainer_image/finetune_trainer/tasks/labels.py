@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from finetune_trainer import data, streams
+from finetune_trainer import data
 from finetune_trainer.contract.sources import DatasetSource
+from finetune_trainer.data import streams
 from finetune_trainer.errors import ConfigurationError
 
 MOST = 4096

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, metrics, models, showing
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data.collating import Padding
+from finetune_trainer.measuring import metrics, showing
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.choices import Choices, Question, chosen_columns
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
 
 

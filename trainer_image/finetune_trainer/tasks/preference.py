@@ -18,13 +18,14 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from finetune_trainer import data, metrics, models
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import Preference, RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
+from finetune_trainer.measuring import metrics
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.chats import Chats, Example, chats
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.text_generation import causal_model
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, vocabulary
 

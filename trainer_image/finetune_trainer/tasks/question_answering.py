@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer import data, metrics, models, spans, streams
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data import streams
+from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.showing import Answers, Part
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.measuring import metrics, spans
+from finetune_trainer.measuring.showing import Answers, Part
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, test_split, texts, vocabulary
 
 MOST_OVERLAP = 128

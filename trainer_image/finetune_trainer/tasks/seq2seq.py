@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune_trainer import data, metrics, models, showing, text_metrics
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.evaluation import Generation
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.generating import Writing
 from finetune_trainer.loss import IGNORED, CrossEntropy
-from finetune_trainer.tasks.prepared import Prepared
+from finetune_trainer.measuring import metrics, showing, text_metrics
+from finetune_trainer.measuring.generating import Writing
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, texts, vocabulary
 
 

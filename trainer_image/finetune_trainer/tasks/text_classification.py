@@ -6,14 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import data, metrics, models
-from finetune_trainer.collating import Padding
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.showing import Answers
+from finetune_trainer.measuring import metrics
+from finetune_trainer.measuring.showing import Answers
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks.answers import Answer, answer
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import (
     at_once,
     both_splits,

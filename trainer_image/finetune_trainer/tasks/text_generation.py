@@ -5,13 +5,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import data, metrics, models, packing, showing, streams
+from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data import packing, streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import CrossEntropy, plain
+from finetune_trainer.measuring import metrics, showing
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks import words
-from finetune_trainer.tasks.prepared import Prepared
 from finetune_trainer.tasks.texts import (
     at_once,
     both_splits,

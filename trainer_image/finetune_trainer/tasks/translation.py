@@ -5,8 +5,8 @@ from typing import Any
 
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks import seq2seq
-from finetune_trainer.tasks.prepared import Prepared
 
 METRICS = ("bleu",)
 

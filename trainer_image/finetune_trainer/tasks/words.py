@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from finetune_trainer import metrics
 from finetune_trainer.loss import IGNORED, CrossEntropy
+from finetune_trainer.measuring import metrics
 
 
 def rows(loss: CrossEntropy, logits: Any, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""What an evaluation measures, and what it shows of single rows."""

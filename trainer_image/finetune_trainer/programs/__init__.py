@@ -1,0 +1,1 @@
+"""Jobs that bring a program of their own."""
