@@ -36,8 +36,11 @@ def facts(job: FineTuneJob, run_page: str | None, comparison: Comparison | None 
     if status.resume and preempted:
         lines += [("resumed at step", str(status.resume.from_step)), ("steps lost", str(status.resume.lost_steps))]
     if comparison:
-        lines.append(("identical to the undisturbed run", "yes" if comparison.is_identical else "no"))
-        lines.append(("compared", f"weights, and {len(comparison.left.rows)} rows of W&B history"))
+        same = comparison.are_histories_identical and comparison.are_weights_unknown
+        verdict = "yes" if comparison.is_identical else "as far as is known" if same else "no"
+        weights = "" if comparison.are_weights_unknown else "weights, and "
+        lines.append(("identical to the undisturbed run", verdict))
+        lines.append(("compared", f"{weights}{len(comparison.left.rows)} rows of W&B history"))
     if run_page:
         lines.append(("run", run_page))
     return tuple(lines)

@@ -4,9 +4,10 @@ import fnmatch
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from finetune_sandbox.wandb_server.records import Records
+if TYPE_CHECKING:  # The server's pages show comparisons.
+    from finetune_sandbox.wandb_server.records import Records
 
 CLOCKS = ("_step", "_timestamp", "_runtime", "*_runtime", "*_per_second", "system/*")
 """Columns that tell when and how fast, not what; they differ between any two runs."""
@@ -41,6 +42,11 @@ class Comparison:
         return bool(self.left.weights) and self.left.weights == self.right.weights
 
     @property
+    def are_weights_unknown(self) -> bool:
+        """Whether neither has weights, as a program of the author's own that keeps its model to itself."""
+        return not self.left.weights and not self.right.weights
+
+    @property
     def are_histories_identical(self) -> bool:
         """Whether both have rows, and the same ones in the same order."""
         return bool(self.left.rows) and self.left.rows == self.right.rows
@@ -60,17 +66,28 @@ class Comparison:
             return f"One run has {len(self.left.rows)} rows, the other {len(self.right.rows)}."
         if not self.left.rows:
             return "Neither run has a row."
-        if not self.are_weights_identical:
-            return f"The final weights differ: {dict(self.left.weights)} and {dict(self.right.weights)}."
-        return None
+        return self._different_weights
+
+    @property
+    def _different_weights(self) -> str | None:
+        ours, theirs = self.left.weights, self.right.weights
+        if self.are_weights_unknown:
+            return (
+                "The histories are the same; whether the weights are nobody knows, for neither run has published a "
+                "model. Log it as the artifact model-RUN_ID to have it compared."
+            )
+        if not ours or not theirs:
+            return f"Only the run {(self.left if ours else self.right).run_id} has published a model."
+        files = ", ".join(name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name))
+        return f"The final weights differ, in {files}." if files else None
 
 
-def compared(records: Records, left: str, right: str) -> Comparison:
+def compared(records: "Records", left: str, right: str) -> Comparison:
     """The results of two runs by their ids; KeyError when one of them is not there."""
     return Comparison(left=result(records, left), right=result(records, right))
 
 
-def result(records: Records, run_id: str) -> Result:
+def result(records: "Records", run_id: str) -> Result:
     """What the run of that id has left."""
     run = records.run(run_id)
     versions = records.artifacts(f"model-{run_id}")
