@@ -191,6 +191,13 @@ DISTRIBUTION = (
     ),
     Rule(
         at="spec",
+        rule="!has(self.distributed.fsdp) || self.compute.gpusPerNode != 1 || self.compute.nodes > 1",
+        message="FSDP shares a model over several GPUs, and the job has one; leave it out, or raise "
+        "compute.gpusPerNode.",
+        field=".distributed",
+    ),
+    Rule(
+        at="spec",
         rule="!has(self.globalBatchSize) || !has(self.training.gradient_accumulation_steps)",
         message="globalBatchSize sets the accumulation steps; leave out training.gradient_accumulation_steps.",
         field=".globalBatchSize",
