@@ -26,6 +26,7 @@ from finetune_trainer.errors import RetryLater, TrainerError
 from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
 from finetune_trainer.pod import last_word
+from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace
 from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
@@ -47,8 +48,6 @@ from finetune_trainer.work import Work, arguments, work
 
 log = logging.getLogger(__name__)
 
-TO_END = 5.0
-"""Seconds of the grace period that the end of the processes takes."""
 TOOK_LONGER = (
     "Publishing it took longer than any before. Give the pod a longer terminationGracePeriodSeconds, or use "
     "checkpoint.volume."
@@ -57,8 +56,6 @@ NOT_TAKEN = (
     "Training is done, but W&B did not take the model and the last rows. The job is tried again and goes on from its "
     "newest checkpoint."
 )
-FINAL_PATIENCE = 900.0
-"""How long the end of finished work waits for W&B."""
 
 
 def attempted(config: RunConfig, here: Surroundings, flag: StopFlag, started: float) -> Outcome:
@@ -260,18 +257,20 @@ class Attempt:
 
     def _published(self, checkpoint: Checkpoint) -> None:
         self.board.tell(checkpoint=checkpoint)
-        needed = Leftover(
-            seconds=self.config.grace_period_seconds - TO_END,
-            save_seconds=self.trainer.save_seconds if self.trainer else None,
-            upload_seconds=self.uploader.seconds if self.uploader else None,
-        )
-        self.board.tell(grace_too_short=needed.sentence())
+        self.board.tell(grace_too_short=self._needing(self._grace.whole).sentence())
+
+    @property
+    def _grace(self) -> Grace:
+        return Grace(self.config.grace_period_seconds, self.flag)
 
     def _leftover(self) -> Leftover:
         """What fits into the rest of the grace period."""
-        passed = time.time() - self.flag.asked_at()
+        return self._needing(self._grace.left)
+
+    def _needing(self, seconds: float) -> Leftover:
+        """What fits into so many seconds, by what it took before."""
         return Leftover(
-            seconds=self.config.grace_period_seconds - passed - TO_END,
+            seconds=seconds,
             save_seconds=self.trainer.save_seconds if self.trainer else None,
             upload_seconds=self.uploader.seconds if self.uploader else None,
         )
@@ -284,7 +283,7 @@ class Attempt:
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
         step, left = self.trainer.state.global_step, self._leftover()
         if self.uploader is not None:
-            self.uploader.drain(max(left.seconds, 1.0))
+            self.uploader.drain(self._grace.to_publish)
             self.uploader.close()
         self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
         durable = self.uploader.newest if self.uploader else None
@@ -300,14 +299,10 @@ class Attempt:
         message = (
             f"Stopped on request after step {step}; the checkpoint of that step could not be published within the "
             f"grace period of {self.config.grace_period_seconds} s. {why} "
-            f"The newest published one is of step {durable.step if durable else self._resumed_at()}."
+            f"The newest published one is of step {durable.step if durable else self.board.resumed_at}."
         )
         self.board.tell(grace_too_short=why)
         return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", message)
-
-    def _resumed_at(self) -> int:
-        resume = self.board.progress.resume
-        return resume.from_step if resume else 0
 
     def _finished(self, store: Store | None, todo: Work) -> Outcome:
         """Publish the model and say so; unfinished work never ends with 0."""
@@ -369,7 +364,7 @@ class Attempt:
         """End the run's part in this attempt; tell whether it arrived."""
         if self.tracking is None:
             return True
-        limit = seconds if seconds is not None else max(self._leftover().seconds, 2.0) if self.flag.is_set else 30.0
+        limit = seconds if seconds is not None else self._grace.to_close if self.flag.is_set else 30.0
         return self.tracking.close(exit_code=exit_code, preempted=preempted, seconds=limit)
 
     def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:

@@ -52,6 +52,11 @@ class ProgressBoard:
             write_whole(self._path, redacted(self.progress.model_dump_json()))
         self._written = time.monotonic()
 
+    @property
+    def resumed_at(self) -> int:
+        """The step that this attempt went on from."""
+        return self.progress.resume.from_step if self.progress.resume else 0
+
     def phase_took(self, phase: str, seconds: float) -> None:
         """Note how long a phase of the start took."""
         self.tell(recovery_seconds={**self.progress.recovery_seconds, phase: round(seconds, 3)})

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from finetune_trainer.contract.outcome import (
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.pod import last_word
+from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace
 from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
@@ -32,10 +32,6 @@ from finetune_trainer.tracking.history import History
 from finetune_trainer.tracking.run import PREEMPTING_EXIT, Tracking
 
 POLL_SECONDS = 0.2
-TO_END = 5.0
-"""Seconds of the grace period that the end of our processes takes."""
-FINAL_PATIENCE = 900.0
-"""How long the end of finished work waits for its last checkpoint to be published."""
 THEIR_OWN = "the program's own"
 
 
@@ -143,7 +139,7 @@ class ProgramAttempt:
                 self.board.tell(state=TrainerState.STOPPING)
                 if not (self.here.work_dir / "program" / "listens").exists():
                     process.ask_to_end(signal.Signals[self.config.program.stop_signal])
-            if told and self._seconds_left() < self._upload_seconds:
+            if told and self._grace.left < self._upload_seconds:
                 process.kill()
             self._look(folder, has_ended=False)
         return code
@@ -203,10 +199,10 @@ class ProgramAttempt:
         return self._end(OutcomeKind.FINISHED, "Finished", "The program has ended with 0.")
 
     def _stopped(self) -> Outcome:
-        published = self.uploader is None or self._drained(max(self._seconds_left(), 1.0))
+        published = self.uploader is None or self._drained(self._grace.to_publish)
         self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
         durable = self.uploader.newest if self.uploader else None
-        step = durable.step if durable is not None else self._resumed_at()
+        step = durable.step if durable is not None else self.board.resumed_at
         if self.uploader is None:
             return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", f"Stopped on request. {NOT_DURABLE}")
         if not published:
@@ -246,19 +242,16 @@ class ProgramAttempt:
         """Whether the pod was asked to stop; the program may have read of it before the signal came to us."""
         return self.flag.is_set or self.here.stop_requested.exists()
 
-    def _seconds_left(self) -> float:
-        return self.config.grace_period_seconds - (time.time() - self.flag.asked_at()) - TO_END
-
-    def _resumed_at(self) -> int:
-        resume = self.board.progress.resume
-        return resume.from_step if resume else 0
+    @property
+    def _grace(self) -> Grace:
+        return Grace(self.config.grace_period_seconds, self.flag)
 
     def close_tracking(self, *, exit_code: int, preempted: bool = False, seconds: float = 30.0) -> bool:
         """End the part of our own run in this attempt; tell whether it arrived."""
         tracking, self.tracking = self.tracking, None
         if tracking is None:
             return True
-        limit = max(self._seconds_left(), 2.0) if self._is_asked() else seconds
+        limit = self._grace.to_close if self._is_asked() else seconds
         return tracking.close(exit_code=exit_code, preempted=preempted, seconds=limit)
 
     def _end(self, kind: OutcomeKind, reason: str, message: str) -> Outcome:
