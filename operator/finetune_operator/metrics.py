@@ -88,10 +88,23 @@ class Jobs(Collector):
 
 
 def newly_lost(before: FineTuneJobStatus, after: FineTuneJobStatus) -> int:
-    """Steps lost since the earlier status."""
-    lost = after.resume.lost_steps if after.resume else 0
-    known = before.resume.lost_steps if before.resume and before.attempt == after.attempt else 0
-    return max(0, lost - known)
+    """Steps lost since the earlier status.
+
+    What an attempt begins with is a guess, which counts once its trainer was heard, or when the next attempt begins.
+    """
+    if before.attempt != after.attempt:
+        return (0 if _was_heard(before) else _lost(before)) + (_lost(after) if _was_heard(after) else 0)
+    known = _lost(before) if _was_heard(before) else 0
+    return max(0, _lost(after) - known) if _was_heard(after) else 0
+
+
+def _lost(status: FineTuneJobStatus) -> int:
+    return status.resume.lost_steps if status.resume else 0
+
+
+def _was_heard(status: FineTuneJobStatus) -> bool:
+    said, since = status.progress, status.attempt_started_at
+    return said is not None and since is not None and said.observed_at >= since
 
 
 def newly_recovered(before: FineTuneJobStatus, after: FineTuneJobStatus) -> dict[str, float]:

@@ -1,8 +1,17 @@
 """What Prometheus reads: in its format, with labels from closed sets, and nothing counted twice."""
 
+import itertools
 from datetime import timedelta
 
-from finetune_operator.api.status import AttemptStatus, Cause, FineTuneJobStatus, Phase, Restarts, ResumeStatus
+from finetune_operator.api.status import (
+    AttemptStatus,
+    Cause,
+    FineTuneJobStatus,
+    Phase,
+    ProgressStatus,
+    Restarts,
+    ResumeStatus,
+)
 from finetune_operator.core.decision import Decision
 from finetune_operator.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -68,13 +77,42 @@ def test_counters_of_a_job_that_begins_anew_take_nothing_back() -> None:
     assert samples(metrics)["finetune_restarts_total", "failures"] == 0
 
 
+def begun(attempt: int, lost: int) -> FineTuneJobStatus:
+    """An attempt whose trainer has not been heard; the progress is its predecessor's."""
+    return FineTuneJobStatus(
+        attempt=attempt,
+        attempt_started_at=NOON,
+        resume=ResumeStatus(from_step=40, lost_steps=lost),
+        progress=ProgressStatus(step=40 + lost, observed_at=NOON - timedelta(seconds=9)),
+    )
+
+
+def heard(attempt: int, lost: int) -> FineTuneJobStatus:
+    """The same attempt once its trainer has told where it began."""
+    return begun(attempt, lost).model_copy(update={"progress": ProgressStatus(step=41, observed_at=NOON)})
+
+
 def test_lost_steps_are_counted_once_for_each_attempt() -> None:
     metrics = Metrics()
-    first = FineTuneJobStatus(attempt=2, resume=ResumeStatus(from_step=40, lost_steps=7))
-    told(metrics, FineTuneJobStatus(attempt=1), first)
-    told(metrics, first, first.model_copy(update={"phase": Phase.RUNNING}))
-    told(metrics, first, first.model_copy(update={"attempt": 3}))
-    assert samples(metrics)["finetune_lost_steps_total", ""] == 14
+    first = FineTuneJobStatus(attempt=1, attempt_started_at=NOON)
+    story = (first, begun(2, 7), heard(2, 7), heard(2, 7), begun(3, 5), heard(3, 5))
+    for old, new in itertools.pairwise(story):
+        told(metrics, old, new)
+    assert samples(metrics)["finetune_lost_steps_total", ""] == 12
+
+
+def test_steps_that_were_saved_after_all_are_not_counted_as_lost() -> None:
+    metrics = Metrics()
+    for old, new in itertools.pairwise((FineTuneJobStatus(attempt=1), begun(2, 7), heard(2, 0))):
+        told(metrics, old, new)
+    assert samples(metrics)["finetune_lost_steps_total", ""] == 0
+
+
+def test_lost_steps_of_an_attempt_that_was_never_heard_count_when_the_next_begins() -> None:
+    metrics = Metrics()
+    for old, new in itertools.pairwise((FineTuneJobStatus(attempt=1), begun(2, 7), begun(3, 0), heard(3, 0))):
+        told(metrics, old, new)
+    assert samples(metrics)["finetune_lost_steps_total", ""] == 7
 
 
 def test_the_recovery_of_an_attempt_is_counted_when_it_has_ended_and_once() -> None:

@@ -27,14 +27,14 @@ def heard(status: FineTuneJobStatus, word: Progress | None) -> FineTuneJobStatus
     """The status after the trainer's word."""
     if word is None:
         return status
-    resume = _resume(status, word)
+    status = _corrected(status, word)
     progress = _progress(word)
     return status.model_copy(
         update={
             "run": word.run or status.run,
             "strategy": word.strategy or status.strategy,
             "checkpoint": _checkpoint(status.checkpoint, word),
-            "resume": resume,
+            "resume": _resume(status, word),
             "progress": progress if _is_news(status, word) else status.progress,
             "goodput": _goodput(status, word) or status.goodput,
         }
@@ -81,17 +81,29 @@ def _resume(status: FineTuneJobStatus, word: Progress) -> ResumeStatus | None:
         return status.resume
     step = word.resume.from_step
     passed_over = " ".join(word.resume.passed_over)
-    lost = _lost(status, step, status.attempt, word.resume.reached_step)
+    lost = _lost(status, step, status.attempt)
     return ResumeStatus(from_step=step, lost_steps=lost, message=passed_over or None)
 
 
-def _lost(status: FineTuneJobStatus, step: int, attempt: int, reached: int | None = None) -> int:
-    """Steps that the attempt before had done beyond this one's start; its own end may be written down already.
+def _corrected(status: FineTuneJobStatus, word: Progress) -> FineTuneJobStatus:
+    """The status after W&B's rows have told how far the attempt before had got.
 
-    We ask a trainer only now and then, so one that died without a word may have got further; W&B's rows tell.
+    We ask a trainer only now and then, so one that died without a word may have got further than was seen. Rows of
+    steps that an attempt was seen to do are no news: they may be of an older one, whose loss is counted already.
     """
+    before = tuple(a for a in status.last_attempts if a.attempt < status.attempt)
+    reached = word.resume.reached_step if word.resume else None
+    if not before or reached is None or reached <= max(a.to_step or 0 for a in before):
+        return status
+    further = before[0].model_copy(update={"to_step": reached})
+    attempts = tuple(further if a is before[0] else a for a in status.last_attempts)
+    return status.model_copy(update={"last_attempts": attempts})
+
+
+def _lost(status: FineTuneJobStatus, step: int, attempt: int) -> int:
+    """Steps that the attempt before had done beyond this one's start; its own end may be written down already."""
     before = next((a.to_step or 0 for a in status.last_attempts if a.attempt < attempt), 0)
-    return max(0, max(before, reached or 0) - step)
+    return max(0, before - step)
 
 
 def _progress(word: Progress) -> ProgressStatus:

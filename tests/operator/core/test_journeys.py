@@ -263,6 +263,22 @@ def test_steps_that_only_the_run_knows_of_count_as_lost_until_the_attempt_ends()
     assert [one and one.lost_steps for one in lost] == [16, 16, 16]
 
 
+def test_what_the_run_tells_of_an_attempt_is_written_down_with_its_end() -> None:
+    life = world().runs(step=40).trains(60, saved=50).vanishes().runs()
+    status = life.trains(51, resume=Resume(from_step=50, reached_step=66)).status
+    assert [(a.attempt, a.to_step) for a in status.last_attempts] == [(1, 66)]
+
+
+def test_steps_are_lost_once_though_the_run_still_tells_of_them_two_attempts_later() -> None:
+    life = world().runs(step=40).trains(60, saved=50)
+    told = Resume(from_step=50, reached_step=66)
+    lost = []
+    for _ in range(2):
+        life.vanishes().runs()
+        lost.append(life.trains(50, resume=told).status.resume)
+    assert [one and one.lost_steps for one in lost] == [16, 0]
+
+
 def test_a_run_that_lags_behind_what_the_operator_saw_takes_no_lost_step_back() -> None:
     life = world().runs(step=40).trains(60, saved=50).vanishes().runs()
     resume = life.trains(51, resume=Resume(from_step=50, reached_step=45)).status.resume
