@@ -48,5 +48,5 @@ def put_down(figures: Mapping[str, Any]) -> None:
     for name, each in figures.items():
         seconds = f"{each['seconds']:.0f}" if "steps" in each else ""
         row = rf"^(\| \[{re.escape(name)}\]\(.*\|)[^|\n]*\|$"
-        text = re.sub(row, lambda found, seconds=seconds: f"{found[1]} {seconds} |", text, flags=re.MULTILINE)
+        text = re.sub(row, rf"\g<1> {seconds} |", text, flags=re.MULTILINE)
     PAGE.write_text(text, encoding="utf-8")

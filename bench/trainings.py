@@ -76,7 +76,7 @@ def _ran(work: Path, core: int, command: tuple[str, ...], variables: Mapping[str
     with (work / "log").open("wb") as log:
         subprocess.run(
             ("taskset", "--cpu-list", str(core), sys.executable, "-m", *command),
-            env=kept | pinned | variables | {STEPS_FILE: str(steps)},
+            env={**kept, **pinned, **variables, STEPS_FILE: str(steps)},
             stdout=log,
             stderr=log,
             check=False,
