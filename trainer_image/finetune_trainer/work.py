@@ -11,6 +11,7 @@ import transformers
 from finetune_trainer import extensions, tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.distributed import sharing
 from finetune_trainer.evaluation import Measuring, SeveralSets
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.measuring.generating import Writes
@@ -71,7 +72,7 @@ def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work
         optimizer_cls_and_kwargs=extensions.optimizer(config, args),
         callbacks=early_stopping(config),
     )
-    trainer.further = ready.further
+    trainer.further, trainer.predicts_afterwards = ready.further, ready.test_dataset is not None
     trainer.task_loss = extensions.loss(config, ready.loss)
     trainer.task_outputs, trainer.writing = ready.outputs, ready.writing
     return Work(trainer=trainer, ready=ready, fingerprint=ready.fingerprint, settings=settings(args, ready.model))
@@ -91,7 +92,7 @@ def early_stopping(config: RunConfig) -> list[Any]:
 
 def num_parameters(model: Any) -> int:
     """How many parameters a model has, also when this process holds a part of them."""
-    return sum(getattr(one, "ds_numel", one.numel()) for one in model.parameters())
+    return sum(map(sharing.num_elements, model.parameters()))
 
 
 def settings(args: Any, model: Any) -> dict[str, Any]:

@@ -32,11 +32,25 @@ Task = Literal[
 ]
 
 
+class Quantization(Model):
+    """How qlora holds the model's own linear layers: in four bits, by bitsandbytes."""
+
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    """The four-bit type (transformers' bnb_4bit_quant_type)."""
+    double_quant: bool = True
+    """Whether the scales of the weights are quantized, too (bnb_4bit_use_double_quant)."""
+    compute_dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """The type in which they are multiplied (bnb_4bit_compute_dtype).
+
+    That of training.bf16 or training.fp16, else that in which the model is loaded, when absent.
+    """
+
+
 class Peft(Model):
     """Parameter-efficient fine-tuning."""
 
     method: Literal["lora", "qlora", "dora"]
-    """The method."""
+    """The method: small matrices (lora), on weights in four bits (qlora), or with a magnitude (dora)."""
     r: int = Field(default=16, ge=1)
     """The rank of the added matrices."""
     alpha: int = Field(default=32, ge=1)
@@ -47,6 +61,8 @@ class Peft(Model):
     """Which modules get matrices: names, or all-linear."""
     modules_to_save: tuple[str, ...] = ()
     """Modules that are trained in full."""
+    quantization: Quantization | None = None
+    """How qlora holds the model's own weights; NF4, with quantized scales, when absent."""
 
 
 class Preference(Model):

@@ -35,9 +35,13 @@ def strategy(trainer: Any) -> str:
 def num_weights(model: Any) -> int:
     """How many parameters a model has beside its embeddings, over all processes."""
     embeddings = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}
-    return sum(
-        getattr(one, "ds_numel", one.numel()) for name, one in model.named_parameters() if name not in embeddings
-    )
+    return sum(num_elements(one) for name, one in model.named_parameters() if name not in embeddings)
+
+
+def num_elements(parameter: Any) -> int:
+    """How many numbers a parameter stands for, over all processes and also where two of them share a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return int(packed.shape.numel() if packed is not None else getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def spread(model: Any) -> None:

@@ -1,6 +1,7 @@
 """The model and the tokenizer, from the Hub or a mounted folder, as the job wants them."""
 
 import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from finetune_trainer import weightless
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import ModelSource
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.models import adapters
+from finetune_trainer.models import adapters, quantized
 from finetune_trainer.sources import folder
 
 NO_LIMIT = 1_000_000
@@ -59,24 +60,25 @@ def model(config: RunConfig, loader: Any, loaded_tokenizer: Any | None, **task: 
     if loaded_tokenizer is not None:
         shape.pad_token_id = loaded_tokenizer.pad_token_id
     try:
-        made, info = _loaded(loader, place, shape, config.model)
+        made, info = _loaded(loader, place, shape, config)
     except Exception as problem:
         raise _in_words(problem, config) from problem
     _freeze(made, config.model.freeze)
     return adapters.adapted(config, made, {*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])})
 
 
-def _loaded(loader: Any, place: Path, shape: Any, source: ModelSource) -> tuple[Any, dict[str, Any]]:
+def _loaded(loader: Any, place: Path, shape: Any, config: RunConfig) -> tuple[Any, dict[str, Any]]:
     """The model, and which of its weights are not from the place."""
+    source = config.model
     options: dict[str, Any] = {"trust_remote_code": source.trust_remote_code}
     if source.attn_implementation is not None:
         options["attn_implementation"] = source.attn_implementation
     if weightless.is_on():
         return weightless.made(loader, shape, **options)
-    loaded: tuple[Any, dict[str, Any]] = loader.from_pretrained(
-        place, config=shape, dtype=source.dtype, ignore_mismatched_sizes=True, output_loading_info=True, **options
-    )
-    return loaded
+    options |= {"config": shape, "dtype": source.dtype, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    options |= quantized.loading(config, partial(loader.from_pretrained, place, **options))
+    made, info = loader.from_pretrained(place, **options)
+    return quantized.prepared(made), info
 
 
 def settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
@@ -86,6 +88,12 @@ def settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
     try:
         found = transformers.AutoConfig.from_pretrained(place, trust_remote_code=source.trust_remote_code)
     except (OSError, ValueError, KeyError) as problem:
+        if "trust_remote_code" in str(problem):
+            raise ConfigurationError(
+                "ModelNeedsItsCode",
+                f"{source.uri} brings its own Python code, which would run in the pod beside the job's secrets. Read "
+                "it, then set model.trustRemoteCode, with a commit in model.revision.",
+            ) from problem
         raise ConfigurationError(
             "ModelNotFound",
             f"{source.uri} holds no model that transformers can read: {_first_line(problem)}. Correct model.uri.",

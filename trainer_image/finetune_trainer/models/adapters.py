@@ -13,6 +13,7 @@ from typing import Any
 
 from finetune_trainer.contract.run_config import Peft, RunConfig
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.models import quantized
 
 ALL_LINEAR = "all-linear"
 SETTINGS = "adapter_config.json"
@@ -99,7 +100,8 @@ def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
             _name_base(folder / SETTINGS, config)
         return
     if trainer.args.should_save:
-        whole = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+        adapted = trainer.accelerator.unwrap_model(trainer.model)
+        whole = quantized.merged(adapted) if quantized.four_bit_layers(adapted) else adapted.merge_and_unload()
         whole.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
 
@@ -114,10 +116,9 @@ def _name_base(path: Path, config: RunConfig) -> None:
 
 
 def _refuse(config: RunConfig, wanted: Peft) -> None:
-    if wanted.method == "qlora":
+    if wanted.quantization is not None and wanted.method != "qlora":
         raise ConfigurationError(
-            "Unsupported",
-            "peft.method: qlora is not supported yet. Use lora, with model.dtype: bfloat16 to save memory.",
+            "NothingToQuantize", f"peft.quantization is for method: qlora, not for {wanted.method}. Leave it out."
         )
     if config.model.freeze:
         raise ConfigurationError(

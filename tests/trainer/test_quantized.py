@@ -1,0 +1,134 @@
+"""Weights in four bits under an adapter (QLoRA): exact over restarts, merged without being quantized again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from finetune_trainer.contract.run_config import Quantization, RunConfig
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.models import quantized
+
+from tests.trainer import language, tiny
+from tests.trainer.resume_fixtures import changed
+from tests.trainer.running import Job, result
+
+pytestmark = pytest.mark.training
+
+QLORA = {"method": "qlora", "r": 4, "dropout": 0.1}
+FEW = {"max_steps": 2, "per_device_train_batch_size": 8, "logging_steps": 1, "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with models and data."""
+    folder = language.furnished(tmp_path_factory.mktemp("language"))
+    tiny.bert(folder / "bert")
+    tiny.gpt2(folder / "gpt2")
+    tiny.jsonl_file(folder / "rows.jsonl")
+    return folder
+
+
+def writes(place: Path, model: str, peft: dict[str, Any] = QLORA, dtype: str = "float32") -> RunConfig:
+    """A job that trains a language model."""
+    named = {"uri": f"file://{place / model}", "dtype": dtype}
+    blocks = language.blocks(place, "texts", peft=peft, output={"merged": True}, training=FEW) | {"model": named}
+    return RunConfig.model_validate({**tiny.config().model_dump(by_alias=True, exclude_unset=True), **blocks})
+
+
+def classifies(place: Path, **blocks: Any) -> RunConfig:
+    """A job that trains a classifier whose head its files do not hold."""
+    peft = {"method": "qlora", "r": 4}
+    return tiny.config(f"file://{place / 'bert'}", f"file://{place / 'rows.jsonl'}", peft=peft, **blocks)
+
+
+def four_bit(model: Any) -> set[str]:
+    """The parameters that are held in four bits, without their place in the model."""
+    return {name.split(".")[-3] for name, one in model.named_parameters() if hasattr(one, "quant_state")}
+
+
+def test_what_is_trained_in_full_keeps_its_type(place: Path) -> None:
+    from tests.trainer.learn import trainer
+
+    model = trainer(classifies(place), place).model
+
+    whole = {name for name, one in model.named_parameters() if one.requires_grad and "lora" not in name}
+    assert (four_bit(model), {name.split(".")[-4] for name in whole}) == (
+        {"query", "key", "value", "dense"},
+        {"dense", "classifier"},
+    )
+
+
+@pytest.mark.parametrize("model", ["llama", "gpt2"])
+def test_a_merged_model_is_whole_and_says_what_its_adapter_said(model: str, place: Path, tmp_path: Path) -> None:
+    from finetune_trainer.models.adapters import save_final
+    from transformers import AutoModelForCausalLM
+
+    from tests.trainer.learn import trainer
+
+    job = writes(place, model)
+    made = trainer(job, tmp_path)
+    made.train()
+    ids = torch.tensor([[1, 2, 3, 4]])
+    said = made.model.eval()(input_ids=ids).logits
+
+    save_final(made, tmp_path / "final", job)
+
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "final")
+    settings = json.loads((tmp_path / "final" / "config.json").read_text())
+    torch.testing.assert_close(again(input_ids=ids).logits, said)
+    assert "quantization_config" not in settings
+
+
+def test_four_accumulated_passes_are_one_pass_of_four_times_the_examples(place: Path) -> None:
+    from tests.trainer.learn import logged
+
+    at_once = logged(classifies(place, training=FEW), place)
+    batches = FEW | {"per_device_train_batch_size": 2}
+
+    accumulated = logged(classifies(place, training=batches, globalBatchSize=8), place)
+
+    assert accumulated == [pytest.approx(row, rel=1e-4) for row in at_once]
+
+
+def test_four_bit_weights_are_counted_as_what_they_stand_for(place: Path) -> None:
+    from finetune_trainer.distributed.sharing import num_weights
+    from finetune_trainer.models import model
+    from transformers import AutoModelForCausalLM
+
+    lora = writes(place, "llama", {**QLORA, "method": "lora"})
+
+    counts = {num_weights(model(job, AutoModelForCausalLM, None)) for job in (lora, writes(place, "llama"))}
+
+    assert len(counts) == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "wanted", "expected"),
+    [({}, {}, "float32"), ({"bf16": True}, {}, "bfloat16"), ({"bf16": True}, {"computeDtype": "float16"}, "float16")],
+    ids=["as the model", "as mixed precision", "as the job says"],
+)
+def test_four_bit_weights_are_multiplied_in_a_type(
+    training: dict[str, Any], wanted: dict[str, Any], expected: str
+) -> None:
+    job = tiny.config(training=training)
+
+    assert quantized.compute_dtype(job, Quantization.model_validate(wanted), "torch.float32") == expected
+
+
+def test_a_device_without_four_bit_weights_is_said_so() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        quantized.refuse_lacking(torch.device("mps"), Quantization())
+
+    assert "bitsandbytes, which does not run on this node's mps device: " in raised.value.message
+
+
+def test_an_adapter_on_four_bits_is_exact_over_restarts_and_merged(job: Job, place: Path) -> None:
+    blocks = language.blocks(place, "texts", peft=QLORA, output={"merged": True})
+    wanted = changed({**job.config, **blocks}, training={"max_steps": 12, "bf16": True})
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = replace(job, config=wanted, folder=job.folder / "again")
+
+    assert result(language.disturbed_both_ways(again, 3, 8)) == result(plain)
