@@ -1,4 +1,4 @@
-"""The programs of a real Kubernetes, built from their Go modules and kept per user.
+"""The programs of a real Kubernetes, and of two kinds of object storage, built from their Go modules and kept per user.
 
 A program comes from `KUBEBUILDER_ASSETS` when it is there (the convention of envtest), else from the cache, else it is
 built. The cache's folder is named by what determines the result, so a changed version never meets an old program.
@@ -62,6 +62,8 @@ SOURCES = {
     "helm-unittest": Source("helm-unittest", "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"),
     "coredns": Source("coredns", "github.com/coredns/coredns"),
     "registry": Source("registry", "github.com/distribution/distribution/v3/cmd/registry"),
+    "versitygw": Source("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
+    "fake-gcs-server": Source("fake-gcs-server", "github.com/fsouza/fake-gcs-server"),
     **{
         name: Source("containerd", f"github.com/containerd/containerd/v2/cmd/{name}")
         for name in ("containerd", "containerd-shim-runc-v2", "ctr")

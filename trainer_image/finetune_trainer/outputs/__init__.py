@@ -5,13 +5,13 @@ delivers the same model once more.
 """
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.outputs import hub, registry, volume
+from finetune_trainer.outputs import bucket, hub, registry, volume
 from finetune_trainer.outputs.output import Final, Output
 from finetune_trainer.pod.surroundings import Surroundings
 
 __all__ = ["OUTPUTS", "Final", "check", "deliver"]
 
-OUTPUTS: tuple[Output, ...] = (registry, hub, volume)
+OUTPUTS: tuple[Output, ...] = (registry, hub, volume, bucket)
 
 
 def check(config: RunConfig, here: Surroundings) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from finetune_trainer import buckets
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.sources import file, hf, wandb
+from finetune_trainer.sources import bucket, file, hf, wandb
 from finetune_trainer.sources.scheme import Scheme
 
 Versions = Mapping[str, str]
@@ -23,7 +24,9 @@ Source = TypeVar("Source", bound=Model)
 
 KEPT = "sources.json"
 """The versions, in a checkpoint."""
-SCHEMES: Mapping[str, Scheme] = MappingProxyType({"hf": hf, "file": file, "wandb": wandb})
+SCHEMES: Mapping[str, Scheme] = MappingProxyType({"hf": hf, "file": file, "wandb": wandb, "s3": bucket, "gs": bucket})
+OVERWRITTEN = buckets.SCHEMES
+"""Of these only today's version can be read."""
 
 
 def scheme(uri: str, what: str) -> Scheme:
@@ -46,8 +49,12 @@ def builder(source: DatasetSource, cache: Path) -> Any:
 
 
 def versions(config: RunConfig, earlier: Versions) -> Versions:
-    """Which version of everything the job reads; one that an earlier attempt began with stays."""
-    found = dict(earlier)
+    """Which version of everything the job reads; one that an earlier attempt began with stays.
+
+    But for what can only be read as it is today, where the job allows that.
+    """
+    moves = OVERWRITTEN if config.checkpoint.allow_change else ()
+    found = {name: version for name, version in earlier.items() if not name.startswith(moves)}
     for what, uri, revision in _read(config):
         name = key(uri, revision)
         if name not in found and (version := scheme(uri, what).version(uri, revision, what)) is not None:

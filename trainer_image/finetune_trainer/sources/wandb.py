@@ -3,11 +3,7 @@
 Rank 0 alone has the key: it fetches a version once, and other nodes get the files from it.
 """
 
-import functools
-import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +12,10 @@ from typing import Any
 import requests
 import wandb
 
-from finetune_trainer.contract import environment
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.sources import file
+from finetune_trainer.sources.fetched import fetched, place
 from finetune_trainer.tracking.run import brief, is_refusal, reachable
 
 SCHEME = "wandb://"
@@ -43,28 +39,24 @@ def at(version: str) -> dict[str, str]:
 
 def shared(uri: str) -> Path | None:
     """The folder that the version is fetched into."""
-    return _scratch() / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return place(uri)
 
 
 def folder(uri: str, revision: str | None, what: str) -> Path:
     """The version's files, fetched whole or not at all."""
     del revision
-    place = shared(uri)
-    assert place is not None  # noqa: S101 - For the type alone.
-    if not place.exists():
-        artifact = _artifact(uri, what)
-        incoming = place.with_suffix(".incoming")
-        shutil.rmtree(incoming, ignore_errors=True)
-        with _border(uri, what):
-            artifact.download(root=str(incoming), skip_cache=True)
-        incoming.mkdir(parents=True, exist_ok=True)
-        incoming.rename(place)
-    return place
+    return fetched(uri, lambda into: _download(uri, what, into))
 
 
 def builder(source: DatasetSource, cache: Path) -> Any:
     """The builder of the data files in the artifact."""
     return file.of_files(folder(source.uri, None, "dataset"), source, cache)
+
+
+def _download(uri: str, what: str, into: Path) -> None:
+    artifact = _artifact(uri, what)
+    with _border(uri, what):
+        artifact.download(root=str(into), skip_cache=True)
 
 
 def _artifact(uri: str, what: str) -> Any:
@@ -111,11 +103,3 @@ def _border(uri: str, what: str) -> Iterator[None]:
 
 def _away(uri: str, why: str) -> RetryLater:
     return RetryLater("WandbUnreachable", f"W&B cannot be reached at {_server()} for {uri}: {why}. It is tried again.")
-
-
-@functools.cache
-def _scratch() -> Path:
-    work = os.environ.get(environment.WORK_DIR)
-    place = Path(work) / "sources" if work else Path(tempfile.mkdtemp(prefix="finetune-sources-"))
-    place.mkdir(parents=True, exist_ok=True)
-    return place
