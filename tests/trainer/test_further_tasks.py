@@ -12,7 +12,12 @@ from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
 
-VARIED = {"image-classification": {"augment": ["horizontal-flip", "random-crop"]}}
+VARIED = {
+    "image-classification": {"augment": ["horizontal-flip", "random-crop"]},
+    "multiple-choice": {"augment": ["word-swap", "letter-swap"]},
+    "summarization": {"augment": ["word-deletion", "word-case"]},
+    "amounts": {"augment": ["word-deletion", "word-crop"]},
+}
 VARIED_TRAINING = {
     "multiple-choice": {"dataloader_persistent_workers": True},
     "image-classification": {

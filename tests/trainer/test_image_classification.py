@@ -1,11 +1,13 @@
 """Images: however they are kept they are the same examples, and they vary by seed, epoch and number alone."""
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from finetune_sandbox.hub import leaves
 from finetune_trainer.data import images
 from finetune_trainer.data.keyed import generator
@@ -44,6 +46,30 @@ def test_pictures_of_different_sizes_make_a_batch(blocks: dict[str, Any], tmp_pa
     batch = made.collator([made.train_dataset[number] for number in range(3)])
 
     assert (tuple(batch["pixel_values"].shape), made.model.config.id2label[2]) == ((3, 3, 32, 32), "healthy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields", "loss"),
+    [
+        (["sick", "well"], {"labelWeights": {"sick": 3.0}}, (3 * math.log(2) + math.log(2), 4.0)),
+        ([["sick"], ["sick", "well"]], {}, (4 * math.log(2), 4.0)),
+        ([0.5, 2.0], {}, (0.25 + 4.0, 2.0)),
+    ],
+    ids=["labels that weigh", "several labels", "amounts"],
+)
+def test_a_picture_is_answered_as_a_text_is(
+    labels: list[Any], fields: dict[str, Any], loss: tuple[float, float], blocks: dict[str, Any], tmp_path: Path
+) -> None:
+    rows = [{"image": f"{number}.png", "label": label} for number, label in enumerate(labels)]
+    for number in range(len(rows)):
+        picture(number).save(tmp_path / f"{number}.png")
+    dataset = {"uri": tiny.jsonl_file(tmp_path / "rows.jsonl", rows), "columns": NAMED, **fields}
+
+    made = ready(tmp_path, blocks, dataset=dataset)
+
+    batch = made.collator([made.train_dataset[number] for number in range(2)])
+    nothing = torch.zeros(2, made.model.config.num_labels)
+    assert made.preprocess_logits_for_metrics(nothing, batch["labels"])[:, :2].sum(0).tolist() == pytest.approx(loss)
 
 
 def test_paths_are_read_from_the_folder_of_the_file_that_names_them(blocks: dict[str, Any], tmp_path: Path) -> None:

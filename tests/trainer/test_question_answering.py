@@ -69,6 +69,23 @@ def test_the_best_span_of_all_pieces_is_the_answer(models: dict[str, str], tmp_p
     )
 
 
+def test_each_split_is_read_with_its_own_answers(models: dict[str, str], tmp_path: Path) -> None:
+    uri = written(tmp_path, asked("the cat", "a dog sees the cat", "dog"), asked("the cat", "a red cat", "red"))
+    splits = {"evaluation": "train[:1]", "test": "train[1:]", "further": [{"name": "both", "split": "train"}]}
+    made = ready(models, uri, tmp_path, TASK, data={"splits": splits}, training={"eval_strategy": "epoch"})
+
+    right = []
+    for pieces in (made.eval_dataset, made.test_dataset, made.further["both"]):
+        labels = torch.tensor(pieces["labels"])
+        numbers = made.preprocess_logits_for_metrics(
+            (torch.zeros(len(labels), 12), torch.zeros(len(labels), 12)), labels
+        )
+        told = made.answers.of(SimpleNamespace(predictions=numbers.numpy(), label_ids=labels.numpy()))
+        right.append(told[1].tolist())
+
+    assert right == [[("dog",)], [("red",)], [("dog",), ("red",)]]
+
+
 def test_a_table_shows_the_answer_of_a_piece_and_the_models(models: dict[str, str], tmp_path: Path) -> None:
     made = ready(models, written(tmp_path, asked("the cat", "a dog sees the cat", "dog")), tmp_path, TASK)
     batch = made.collator([made.train_dataset[0]])

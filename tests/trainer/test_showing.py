@@ -12,7 +12,7 @@ from finetune_trainer.measuring import showing
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.work import Work, arguments, work
 
-from tests.trainer import further, tiny
+from tests.trainer import further, language, tiny
 
 pytestmark = pytest.mark.training
 
@@ -24,7 +24,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "image-classification": ("label", "prediction", "score"),
     "text-generation": TEXT,
     "text-classification": (*TEXT, "score", "score LABEL_0", "score LABEL_1"),
+    "conversational": TEXT,
+    "preference": ("input", "chosen", "rejected", "prediction", "chosen reward", "rejected reward"),
 }
+SPOKEN = {"conversational": "talks", "preference": "pairs"}
 
 
 def prepared(place: Path, task: str) -> Work:
@@ -33,6 +36,9 @@ def prepared(place: Path, task: str) -> Work:
         make = tiny.bert if task == "text-classification" else tiny.gpt2
         data = {"uri": tiny.jsonl_file(place / "rows.jsonl"), "splits": {"test": "train[:5]", "evaluation": "train"}}
         told: dict[str, Any] = {"task": task, "model": {"uri": make(place / "model")}, "dataset": data}
+    elif task in SPOKEN:
+        told = language.blocks(language.furnished(place), SPOKEN[task])
+        told["dataset"]["splits"] = {"test": "validation[:5]"}
     else:
         told = further.blocks(place, task)
         told["dataset"]["splits"] = {"test": "validation[:5]"}
@@ -74,3 +80,24 @@ def test_a_test_split_is_measured_and_told_row_by_row(task: str, tmp_path: Path)
     measured = todo.trainer.state.log_history[-1]
     assert ([line["row"] for line in lines], {"label", "prediction"} <= set(lines[0])) == ([0, 1, 2, 3, 4], True)
     assert "test_loss" in measured
+
+
+def test_a_conversation_is_shown_up_to_the_answer_that_the_model_is_asked_for(tmp_path: Path) -> None:
+    todo = prepared(tmp_path, "conversational")
+    assert todo.ready.shown is not None
+    (batch,) = showing.batches(todo.trainer, todo.ready.test_dataset, 1)
+    label = batch["labels"][0]
+
+    (before, right, _) = todo.ready.shown(todo.trainer, batch)[1][0]
+
+    assert right == todo.ready.processing_class.decode(label[label != -100], skip_special_tokens=True)
+    assert before.endswith("assistant\n")
+
+
+def test_a_test_split_of_preferences_tells_what_each_answer_gained(tmp_path: Path) -> None:
+    todo = prepared(tmp_path, "preference")
+
+    predictions = predicting.predicted(todo.trainer, todo.ready)
+
+    assert [(line["chosen reward"], line["rejected reward"]) for line in predictions] == [(0.0, 0.0)] * 5
+    assert todo.trainer.state.log_history[-1]["test_margin"] == 0.0

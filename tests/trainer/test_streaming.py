@@ -59,7 +59,8 @@ def test_two_ranks_read_what_one_reads(job: Job, material: Path) -> None:
     [
         ({"training": {}}, "StreamWithoutEnd"),
         ({"training": {"max_steps": 3, "eval_strategy": "epoch"}}, "StreamWithoutEpochs"),
-        ({"training": {"max_steps": 3}, "task": "summarization"}, "Unsupported"),
+        ({"training": {"max_steps": 3}, "task": "image-classification"}, "Unsupported"),
+        ({"training": {"max_steps": 3}, "task": "text-generation", "tokenizer": {"packing": True}}, "Unsupported"),
     ],
 )
 def test_a_stream_that_makes_no_sense_is_refused(blocks: dict[str, Any], reason: str) -> None:

@@ -58,11 +58,13 @@ COLUMNS = (
 def only_for(tasks: tuple[str, ...], at: str, *fields: str) -> tuple[Rule, ...]:
     """Fields of a block that mean something to some tasks alone."""
     listed = ", ".join(f"'{task}'" for task in tasks)
+    *others, last = tasks
+    named = f"{', '.join(others)} and {last}" if others else last
     return tuple(
         Rule(
             at="spec",
             rule=f"!has(self.task) || !has(self.{at}) || !has(self.{at}.{field}) || self.task in [{listed}]",
-            message=f"{field} is for {' and '.join(tasks)}; leave it out.",
+            message=f"{field} is for {named}; leave it out.",
             field=f".{at}.{field}",
         )
         for field in fields
@@ -73,11 +75,31 @@ GENERATING = ("summarization", "translation")
 
 TASK_FIELDS = (
     *only_for(("fill-mask",), "dataset", "maskProbability"),
-    *only_for(("image-classification",), "dataset", "augment"),
-    *only_for(("text-classification", "token-classification"), "dataset", "labelWeights"),
+    *only_for(("text-classification", "token-classification", "image-classification"), "dataset", "labelWeights"),
     *only_for(("question-answering",), "tokenizer", "stride"),
     *only_for(GENERATING, "tokenizer", "prefix", "maxTargetLength", "sourceLanguage", "targetLanguage"),
     *only_for(GENERATING, "evaluation", "generation"),
+)
+
+AUGMENT = "!has(self.task) || !has(self.dataset) || !has(self.dataset.augment)"
+OF_IMAGES = "['horizontal-flip', 'random-crop']"
+
+AUGMENTATION = (
+    Rule(
+        at="spec",
+        rule=f"{AUGMENT} || self.task in ['text-classification', 'multiple-choice', 'summarization', "
+        "'image-classification']",
+        message="augment is for text-classification, multiple-choice, summarization and image-classification; the "
+        "other tasks learn the words themselves or where they stand, so leave it out.",
+        field=".dataset.augment",
+    ),
+    Rule(
+        at="spec",
+        rule=f"{AUGMENT} || self.dataset.augment.all(one, (one in {OF_IMAGES}) == (self.task == "
+        "'image-classification'))",
+        message="horizontal-flip and random-crop vary images, the others texts; choose those of the task.",
+        field=".dataset.augment",
+    ),
 )
 
 NAME = Rule(
@@ -306,4 +328,4 @@ TRAINING = (
     *(refused("spec.training", name, sentence) for name, sentence in REFUSED.items()),
 )
 
-RULES = (NAME, *COLUMNS, *TASK_FIELDS, *SOURCES, *TRACKING, *DISTRIBUTION, *TRAINING)
+RULES = (NAME, *COLUMNS, *TASK_FIELDS, *AUGMENTATION, *SOURCES, *TRACKING, *DISTRIBUTION, *TRAINING)

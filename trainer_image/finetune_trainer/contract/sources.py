@@ -141,6 +141,11 @@ class MixedSource(Model):
     """Which columns play which part, where it calls them otherwise than dataset.columns."""
 
 
+Augmentation = Literal[
+    "horizontal-flip", "random-crop", "word-deletion", "word-swap", "word-crop", "word-case", "letter-swap"
+]
+
+
 class DatasetSource(Model):
     """The data."""
 
@@ -178,5 +183,10 @@ class DatasetSource(Model):
     """Further data sets to train on; smaller ones come round again until every one was used up."""
     mask_probability: float | None = Field(default=None, ge=0.01, le=0.99)
     """The share of words that are taken out (fill-mask); 0.15 when absent."""
-    augment: tuple[Literal["horizontal-flip", "random-crop"], ...] = ()
-    """How images are varied in every epoch while training (image-classification)."""
+    augment: tuple[Augmentation, ...] = Field(default=(), max_length=8)
+    """How examples are varied in every epoch while training, in this order.
+
+    Images (image-classification): horizontal-flip, random-crop. Texts (text-classification, multiple-choice, what
+    summarization reads), each in a tenth of the words: word-deletion, word-swap of neighbors, word-crop of words that
+    stand together, word-case, letter-swap.
+    """

@@ -13,6 +13,8 @@ from finetune_trainer.errors import ConfigurationError
 
 EVALUATION_SPLITS = ("validation", "test")
 BATCH = 1000
+NUMBERS = "numbers"
+"""The type of a list of whole numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +90,15 @@ Encode = Callable[[dict[str, list[Any]], list[int]], dict[str, list[Any]]]
 def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: Sequence[str], **others: str) -> Any:
     """The examples that `encode` makes of batches of rows; kept under a name that follows from `identity`.
 
-    `numbers` names what is a list of numbers in an example; beside them `labels` is one number, if `encode` makes it.
-    `others` names what is one value, with its type.
+    `numbers` names what is a list of numbers in an example; `others` names what else is in it, with its type.
     """
     import datasets
 
-    features = {name: datasets.List(datasets.Value("int32")) for name in numbers}
-    if "labels" in identity:
-        features["labels"] = datasets.Value("int64")
-    features |= {name: datasets.Value(kind) for name, kind in others.items()}
+    types = dict.fromkeys(numbers, NUMBERS) | others
+    features = {
+        name: datasets.List(datasets.Value("int32")) if kind == NUMBERS else datasets.Value(kind)
+        for name, kind in types.items()
+    }
     options: dict[str, Any] = {"batched": True, "batch_size": BATCH, "with_indices": True}
     options |= {"remove_columns": table.column_names, "features": datasets.Features(features)}
     if streams.is_stream(table):

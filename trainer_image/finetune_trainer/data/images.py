@@ -121,4 +121,4 @@ class Seen:
 def batch(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """The batch of some examples."""
     pixels = torch.from_numpy(np.stack([np.asarray(row["pixel_values"], dtype=np.float32) for row in rows]))
-    return {"pixel_values": pixels, "labels": torch.tensor([row["labels"] for row in rows], dtype=torch.long)}
+    return {"pixel_values": pixels, "labels": torch.tensor([row["labels"] for row in rows])}

@@ -2,8 +2,10 @@
 
 What is random in an example follows from the job's seed, the epoch and the example's number alone. A generator that is
 carried along would not do: after a restart in the middle of an epoch the examples before it are skipped, not drawn.
+The examples of a stream have no numbers; they go by what is in them.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +22,12 @@ def generator(seed: int, epoch: int, number: int) -> np.random.Generator:
     """What is drawn for one example in one epoch; a counter-based generator, so that it costs nothing to start."""
     counter = np.array([0, 0, 0, number], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(counter=counter, key=np.array([seed, epoch], dtype=np.uint64)))
+
+
+def number_of(row: dict[str, Any]) -> int:
+    """What stands for the number of an example that has none: it follows from the example."""
+    told = hashlib.blake2b(repr(sorted(row.items())).encode(), digest_size=8).digest()
+    return int.from_bytes(told, "little")
 
 
 class Keyed(torch.utils.data.Dataset[dict[str, Any]]):

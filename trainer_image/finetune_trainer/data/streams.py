@@ -3,15 +3,13 @@
 An attempt that resumes reads past what was seen before; that is exact, and takes the time of reading.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
 
-TASKS = frozenset({"text-classification", "text-generation"})
-"""Those that need to know nothing of the whole data."""
 HEAD = 100
 """How many rows are read ahead, to find the columns and labels and to know the data again."""
 DEFAULT_SEED = 42
@@ -30,11 +28,12 @@ def settings(config: RunConfig) -> dict[str, Any]:
     if not config.dataset.streaming:
         return {}
     training = config.training
-    if config.task not in TASKS or config.tokenizer.packing:
+    if config.task == "image-classification" or config.tokenizer.packing:
+        what = "tokenizer.packing, which must know" if config.tokenizer.packing else "image-classification, which reads"
         raise ConfigurationError(
             "Unsupported",
-            f"dataset.streaming works for {' and '.join(sorted(TASKS))} without packing. Leave it out, and limit the "
-            "data with dataset.maxSamples.",
+            f"dataset.streaming does not go with {what} all data before training. Leave it out, and limit the data "
+            "with dataset.maxSamples.",
         )
     if training.max_steps is None or training.max_steps < 1:
         raise ConfigurationError(
@@ -61,6 +60,26 @@ def split(there: Mapping[str, Any], source: DatasetSource, name: str, limit: int
     if next(iter(table), None) is None:
         raise ConfigurationError("EmptyDataset", f"{source.uri} has no rows in {name}. Give it data, or another split.")
     return table if table.features is not None else table._resolve_features()  # noqa: SLF001 - Nothing public does.
+
+
+def flat(table: Any) -> Any:
+    """The table with what lies in columns of columns as columns of their own: translation.en."""
+    if not is_stream(table):
+        return table.flatten()
+    features = table.features.flatten()
+
+    def spread(row: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in _leaves(row) if name in features}
+
+    return table.map(spread, remove_columns=table.column_names, features=features)
+
+
+def _leaves(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield before + name, value
 
 
 def whole(table: Any) -> Any:

@@ -140,17 +140,42 @@ def written(trainer: Any, batch: dict[str, Any]) -> Part:
 
 
 def continued(trainer: Any, batch: dict[str, Any]) -> Part:
-    """How a language model goes on after the first half of a text, as the likeliest word each time."""
+    """How a language model goes on after the first half of a text."""
+    told = zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    return _gone_on(trainer, [_halved(ids[seen.bool()]) for ids, seen in told])
+
+
+def answered(trainer: Any, batch: dict[str, Any]) -> Part:
+    """What a language model says where the last part of a text that is learned begins."""
+    told = zip(batch["input_ids"], batch["attention_mask"].bool(), batch["labels"], strict=True)
+    return _gone_on(trainer, [_asked(ids[seen], labels[seen]) for ids, seen, labels in told])
+
+
+Begun = tuple[torch.Tensor, torch.Tensor]
+"""The beginning of a text, and how it goes on."""
+
+
+def _halved(text: torch.Tensor) -> Begun:
+    place = max(1, len(text) // 2)
+    return text[:place], text[place:]
+
+
+def _asked(text: torch.Tensor, labels: torch.Tensor) -> Begun:
+    learned = {place for place, label in enumerate(labels.tolist()) if label != IGNORED}
+    end = first = max(learned)
+    while first - 1 in learned:
+        first -= 1
+    return (text[:first], text[first : end + 1]) if first else _halved(text)
+
+
+def _gone_on(trainer: Any, begun: list[Begun]) -> Part:
+    """What the model says after each beginning, the likeliest word each time."""
     tokenizer = trainer.processing_class
-    texts = [ids[seen.bool()] for ids, seen in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
-    halves = [text[: max(1, len(text) // 2)] for text in texts]
-    longest = max(map(len, halves))
+    longest = max(len(before) for before, _ in begun)
     # The beginnings end where the model goes on, so what fills them stands on the left.
-    ids = torch.stack([_filled(half, longest, tokenizer.pad_token_id) for half in halves])
-    seen = torch.stack([_filled(torch.ones_like(half), longest, 0) for half in halves])
     made = trainer.model.generate(
-        input_ids=ids,
-        attention_mask=seen,
+        input_ids=torch.stack([_filled(before, longest, tokenizer.pad_token_id) for before, _ in begun]),
+        attention_mask=torch.stack([_filled(torch.ones_like(before), longest, 0) for before, _ in begun]),
         max_new_tokens=min(MOST_NEW, _longest(trainer.model) - longest),
         do_sample=False,
         num_beams=1,
@@ -159,8 +184,8 @@ def continued(trainer: Any, batch: dict[str, Any]) -> Part:
         synced_gpus=is_in_parts(trainer.model),
     )
     rows = [
-        tuple(tokenizer.decode(part, skip_special_tokens=True) for part in (half, text[len(half) :], new[longest:]))
-        for half, text, new in zip(halves, texts, made, strict=True)
+        tuple(tokenizer.decode(part, skip_special_tokens=True) for part in (before, after, new[longest:]))
+        for (before, after), new in zip(begun, made, strict=True)
     ]
     return ("input", "label", "prediction"), rows
 

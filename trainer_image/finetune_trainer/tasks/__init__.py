@@ -38,6 +38,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     import transformers
 
     from finetune_trainer.data.passes import endless
+    from finetune_trainer.tasks import fitting
 
     if config.task not in TASKS:
         raise ConfigurationError(
@@ -46,14 +47,5 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     make: Callable[..., Prepared] = import_module(TASKS[config.task]).prepared
     transformers.set_seed(args.seed)
     made = make(config, plan, args, cache)
-    if config.dataset.splits.further and made.eval_dataset is not None and not made.further:
-        raise ConfigurationError(
-            "Unsupported", f"dataset.splits.further: {config.task} evaluates one split alone. Leave it out."
-        )
-    if config.dataset.splits.test is not None and made.test_dataset is None:
-        raise ConfigurationError(
-            "Unsupported",
-            f"dataset.splits.test: {config.task} does not predict a split at the end. Leave it out, and use "
-            "dataset.splits.evaluation.",
-        )
+    fitting.check(config, args, made)
     return replace(made, train_dataset=endless(made.train_dataset, config)) if config.dataset.streaming else made

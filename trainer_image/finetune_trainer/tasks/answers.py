@@ -1,4 +1,4 @@
-"""What a text can be answered with: one label of several, any number of labels, or an amount.
+"""What a text or an image can be answered with: one label of several, any number of labels, or an amount.
 
 Each says how the data write it, what is minimised, what leaves the device of an evaluation and what is measured.
 """
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
+from finetune_trainer import data
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import DatasetSource
 from finetune_trainer.errors import ConfigurationError
@@ -25,10 +26,8 @@ Measures = Mapping[str, Callable[[Any, Any], float]]
 class Answer(Protocol):
     """One of the three."""
 
-    is_list: ClassVar[bool]
-    """Whether a row's `labels` are a list of whole numbers."""
     type: ClassVar[str]
-    """The type of `labels` that are one number."""
+    """The type of a row's `labels`, for `data.tokenized`."""
 
     @property
     def loss(self) -> TaskLoss:
@@ -68,7 +67,6 @@ class OneLabel:
 
     labels: Labels
     loss: CrossEntropy
-    is_list: ClassVar[bool] = False
     type: ClassVar[str] = "int64"
 
     @property
@@ -113,8 +111,7 @@ class AnyLabels:
     labels: Labels
     loss: BinaryCrossEntropy
     column: str
-    is_list: ClassVar[bool] = True
-    type: ClassVar[str] = "int64"
+    type: ClassVar[str] = data.NUMBERS
     names: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[tuple[str, ...]] = ()
 
@@ -165,7 +162,6 @@ class Amount:
 
     loss: SquaredError
     column: str
-    is_list: ClassVar[bool] = False
     type: ClassVar[str] = "float32"
     names: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[tuple[str, ...]] = ()
@@ -210,7 +206,7 @@ class Amount:
 
 
 def answer(config: RunConfig, args: Any, train: Any, column: str) -> Answer:
-    """What the texts are answered with: as `problem_type` in model.config says, else as the label column looks."""
+    """What the rows are answered with: as `problem_type` in model.config says, else as the label column looks."""
     source, smoothing = config.dataset, args.label_smoothing_factor
     match config.model.config.get("problem_type") or _looks_like(train.features[column], source):
         case "single_label_classification":
@@ -256,3 +252,15 @@ def _named(known: Labels) -> dict[str, Any]:
 def _scores(logits: Any) -> torch.Tensor:
     found: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
     return found
+
+
+def measured(asked: Answer, wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
+    """The metrics of an evaluation."""
+    answers, right = answered(asked, evaluated)
+    loss = metrics.mean_loss(metrics.rows_of(evaluated))
+    return {"loss": loss, **{name: measure(answers, right) for name, measure in wanted.items()}}
+
+
+def answered(asked: Answer, evaluated: Any) -> tuple[Any, Any]:
+    """The answers of an evaluation and the right ones."""
+    return asked.read(metrics.rows_of(evaluated)[:, 2:], evaluated.label_ids)

@@ -64,7 +64,7 @@ class Chats:
         return self.answer(turns(prompt, where), turns(answer, where), where)
 
     def _encoded(self, turns: Turns, where: str, **options: Any) -> Mapping[str, Any]:
-        from jinja2 import TemplateError
+        from jinja2 import TemplateError, TemplateSyntaxError
 
         if self.template is None:
             raise ConfigurationError(
@@ -76,8 +76,14 @@ class Chats:
             encoded: Mapping[str, Any] = self.tokenizer.apply_chat_template(
                 turns, chat_template=self.template, tokenize=True, return_dict=True, **options
             )
+        except TemplateSyntaxError as problem:
+            raise ConfigurationError(
+                "ChatTemplateUnreadable",
+                f"The chat template cannot be read: {str(problem).rstrip('.')}. Correct tokenizer.chatTemplate.",
+            ) from problem
         except TemplateError as problem:
-            raise refused(where, f"is refused by the chat template: {problem}. Correct the row.") from problem
+            said = str(problem).rstrip(".")
+            raise refused(where, f"is refused by the chat template: {said}. Correct the row.") from problem
         return encoded
 
 

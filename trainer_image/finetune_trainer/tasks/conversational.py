@@ -1,6 +1,5 @@
 """Conversations: a causal language model learns the assistant's turns, or to complete a prompt."""
 
-import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,30 +9,29 @@ from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.sources import Columns
+from finetune_trainer.data import streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
+from finetune_trainer.measuring import showing
 from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import examples
 from finetune_trainer.tasks.chats import Chats, Example, chats, turns
 from finetune_trainer.tasks.text_generation import causal_model, language_model
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
-
-log = logging.getLogger(__name__)
+from finetune_trainer.tasks.texts import left_out, vocabulary
 
 NUMBERS = ("input_ids", "attention_mask", "labels")
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A causal language model and conversations, of which the job says what is learned."""
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     tokenizer = models.tokenizer(config)
     model = causal_model(config, tokenizer)
     longest = models.longest(config, model, tokenizer)
-    examples = _Examples(config, chats(config, tokenizer), longest, columns(config.dataset.columns))
-    train, held_out = both_splits(examples.of, raw, config, args)
-    made = language_model(config, plan, args, model, tokenizer, train, held_out)
-    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
-    return replace(made, test_dataset=test, further=further)
+    encoding = _Encoding(config, chats(config, tokenizer), longest, columns(config.dataset.columns))
+    found = examples.examples(encoding.of, raw, config, args)
+    made = language_model(config, plan, args, model, tokenizer, found)
+    return replace(made, shown=showing.answered)
 
 
 def columns(named: Columns) -> tuple[str, ...]:
@@ -50,7 +48,7 @@ def columns(named: Columns) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     chats: Chats
     longest: int
@@ -68,27 +66,19 @@ class _Examples:
             "template": self.chats.template,
         }
         encoded = data.tokenized(table, partial(self._encoded, split), identity, NUMBERS)
-        if len(encoded) == 0:
+        if len(streams.head(encoded)) == 0:
             raise ConfigurationError(
                 "EmptyDataset",
                 f"Nothing is left to learn of {split} within {self.longest} tokens. Raise tokenizer.maxLength, or "
                 "correct dataset.columns.",
             )
-        if len(encoded) < len(table):
-            log.warning(
-                "%d of %d rows of %s are left out: nothing in them is learned.",
-                len(table) - len(encoded),
-                len(table),
-                split,
-            )
+        left_out(table, encoded, split, "nothing in them is learned")
         return encoded
 
     def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
         rows = zip(*(batch[name] for name in self.columns), strict=True)
-        examples = [
-            self._example(row, f"Row {number + 1} of {split}") for row, number in zip(rows, positions, strict=True)
-        ]
-        cut = [(ids[: self.longest], labels[: self.longest]) for ids, labels in examples]
+        made = [self._example(row, f"Row {number + 1} of {split}") for row, number in zip(rows, positions, strict=True)]
+        cut = [(ids[: self.longest], labels[: self.longest]) for ids, labels in made]
         kept = [(ids, labels) for ids, labels in cut if any(one != IGNORED for one in labels[1:])]
         return {
             "input_ids": [ids for ids, _ in kept],

@@ -13,23 +13,13 @@ import numpy as np
 from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.data.collating import Padding
-from finetune_trainer.data.keyed import Fixed, Keyed
+from finetune_trainer.data import streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
-from finetune_trainer.measuring import metrics, showing
+from finetune_trainer.measuring import showing
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.tasks import words
-from finetune_trainer.tasks.texts import (
-    at_once,
-    both_splits,
-    evaluates,
-    further_splits,
-    test_split,
-    text_columns,
-    texts,
-    vocabulary,
-)
+from finetune_trainer.tasks import examples, words
+from finetune_trainer.tasks.texts import padding, text_columns, texts, vocabulary
 
 MASKED = 0.15
 """The share of tokens that are predicted, where the job does not say."""
@@ -42,32 +32,23 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A masked language model and texts with words taken out."""
     import transformers
 
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     (name,) = text_columns(raw.train, config, most=1)
     tokenizer = models.tokenizer(config)
     _refuse_without_mask(config, tokenizer)
     model = models.model(config, transformers.AutoModelForMaskedLM, tokenizer)
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
-    train, held_out = both_splits(examples.of, raw, config, args)
-    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer), name)
     masks = Masks(mask=tokenizer.mask_token_id, words=len(tokenizer), share=config.dataset.mask_probability or MASKED)
     loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
     return Prepared(
+        **examples.examples(encoding.of, raw, config, args).parts(drawn=masks, held_out=masks),
         model=model,
         processing_class=tokenizer,
-        train_dataset=Keyed(train, masks, seed=args.seed if args.data_seed is None else args.data_seed),
-        eval_dataset=None if held_out is None else Fixed(held_out, masks),
-        collator=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
+        collator=padding(tokenizer, args),
         loss=loss,
         preprocess_logits_for_metrics=partial(words.rows, loss),
-        compute_metrics=partial(
-            words.measured, metrics.chosen(config.evaluation.metrics, words.MEASURES, loss_only=plan.loss_only)
-        ),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        compute_metrics=partial(words.measured, examples.chosen(config, plan, words.MEASURES)),
         shown=showing.words,
-        test_dataset=None if test is None else Fixed(test, masks),
-        further={name: Fixed(table, masks) for name, table in further.items()},
     )
 
 
@@ -81,7 +62,7 @@ def _refuse_without_mask(config: RunConfig, tokenizer: Any) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int
@@ -94,7 +75,7 @@ class _Examples:
         encoded = data.tokenized(
             table, partial(self._encoded, split), identity, (*self.tokenizer.model_input_names, SPECIAL)
         )
-        if len(encoded) == 0:
+        if len(streams.head(encoded)) == 0:
             raise ConfigurationError(
                 "EmptyDataset", f"No text of {split} has a token. Name the column of texts in dataset.columns.text."
             )

@@ -66,8 +66,13 @@ def labels(train: Any, column: str, source: DatasetSource) -> Labels:
         raise ConfigurationError(
             "LabelOutOfRange", f"Column {column} holds fractions, which are no labels. Correct dataset.columns."
         )
-    if not values:
-        raise ConfigurationError("LabelOutOfRange", f"Column {column} holds no labels. Correct dataset.columns.label.")
+    if len(values) < (1 if hasattr(train.features[column], "feature") else 2):
+        there = f"one label, {next(iter(values))!r}, and" if values else "no labels:"
+        raise ConfigurationError(
+            "LabelOutOfRange",
+            f"Column {column} holds {there} nothing can be learned. Correct dataset.columns.label, or list every "
+            "label in dataset.labels.",
+        )
     names = (
         tuple(f"LABEL_{number}" for number in range(max(values) + 1)) if numbers else tuple(sorted(map(str, values)))
     )
@@ -105,6 +110,10 @@ def _held(train: Any, column: str) -> set[Any]:
         values = batch.column(column).combine_chunks()
         while pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
             values = values.flatten()
+        if pa.types.is_nested(values.type):
+            raise ConfigurationError(
+                "LabelOutOfRange", f"Column {column} holds objects, which are no labels. Correct dataset.columns."
+            )
         found.update(pc.unique(values).to_pylist())
     return found - {None}
 

@@ -1,6 +1,6 @@
 """Multiple choice: which of several answers goes with a text; the number of answers may differ from row to row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,42 +15,37 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.data.collating import Padding
 from finetune_trainer.measuring import metrics, showing
 from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import examples
 from finetune_trainer.tasks.choices import Choices, Question, chosen_columns
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, vocabulary
+from finetune_trainer.tasks.texts import padding, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A model that scores every answer, and questions with their answers."""
     import transformers
 
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     columns = chosen_columns(raw.train, config)
     tokenizer = models.tokenizer(config)
     model = models.model(config, transformers.AutoModelForMultipleChoice, tokenizer)
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), columns)
-    train, held_out = both_splits(examples.of, raw, config, args)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer), columns)
     loss = Choosing(smoothing=args.label_smoothing_factor)
-    known: dict[str, Callable[..., float]] = {"accuracy": metrics.accuracy}
-    pads = Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None)
+    found = examples.examples(encoding.of, raw, config, args)
+    varied = examples.varied(config, partial(encoding.encoded, config.dataset.splits.train), columns.text)
     return Prepared(
+        **found.parts(drawn=varied, rows=raw.train.select_columns([*columns.columns])),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=Answers(padding=pads),
+        collator=Answers(padding=padding(tokenizer, args)),
         loss=loss,
         preprocess_logits_for_metrics=partial(rows, loss),
-        compute_metrics=partial(measured, metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        compute_metrics=partial(measured, examples.chosen(config, plan, {"accuracy": metrics.accuracy})),
         shown=showing.choices,
-        test_dataset=test_split(examples.of, raw, args),
-        further=further_splits(examples.of, raw, args),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int
@@ -69,9 +64,10 @@ class _Examples:
             "longest": self.longest,
             "columns": self.choices.columns,
         }
-        return data.tokenized(table, partial(self._encoded, split), identity, (*inputs, "labels"))
+        return data.tokenized(table, partial(self.encoded, split), identity, (*inputs, "labels"))
 
-    def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
+    def encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
+        """The questions of some rows."""
         told = [{name: batch[name][number] for name in self.choices.columns} for number in range(len(positions))]
         questions = [self.choices.question(row, number, split) for row, number in zip(told, positions, strict=True)]
         made = [self._example(question) for question in questions]

@@ -7,7 +7,6 @@ Neither draws anything nor is saved: an attempt that goes on begins from the sam
 """
 
 import copy
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,15 +20,16 @@ from torch.nn import functional
 from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import Preference, RunConfig
+from finetune_trainer.data import streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.measuring import metrics
+from finetune_trainer.measuring.showing import Part
 from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import examples
 from finetune_trainer.tasks.chats import Chats, Example, chats
 from finetune_trainer.tasks.text_generation import causal_model
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, vocabulary
-
-log = logging.getLogger(__name__)
+from finetune_trainer.tasks.texts import left_out, vocabulary
 
 NUMBERS = ("input_ids", "attention_mask", "labels")
 CHOSEN, REJECTED = 1, 2
@@ -40,27 +40,22 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A causal language model and pairs of answers."""
     wanted = config.preference or Preference()
     _refuse_smoothing(wanted, args)
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     tokenizer = models.tokenizer(config)
     model = causal_model(config, tokenizer)
     longest = models.longest(config, model, tokenizer)
-    examples = _Examples(config, chats(config, tokenizer), longest, _prompt_column(config, raw.train))
-    train, held_out = both_splits(examples.of, raw, config, args)
+    encoding = _Encoding(config, chats(config, tokenizer), longest, _prompt_column(config, raw.train))
     loss = PairLoss(beta=wanted.beta, kind=wanted.loss, smoothing=float(args.label_smoothing_factor or 0.0))
     return Prepared(
+        **examples.examples(encoding.of, raw, config, args).parts(),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=Pairs(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
+        collator=Pairs(pad_token_id=tokenizer.pad_token_id, multiple_of=examples.rounded_to(args)),
         loss=loss,
         outputs=partial(outputs, Reference(model)),
         preprocess_logits_for_metrics=partial(rows, loss),
-        compute_metrics=partial(
-            measured, metrics.chosen(config.evaluation.metrics, KNOWN_METRICS, loss_only=plan.loss_only)
-        ),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        compute_metrics=partial(measured, examples.chosen(config, plan, KNOWN_METRICS)),
+        shown=partial(shown, loss),
     )
 
 
@@ -83,7 +78,7 @@ def _prompt_column(config: RunConfig, table: Any) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     chats: Chats
     longest: int
@@ -102,15 +97,12 @@ class _Examples:
             "template": self.chats.template,
         }
         encoded = data.tokenized(table, partial(self._encoded, split, columns), identity, NUMBERS)
-        if len(encoded) == 0:
+        if len(streams.head(encoded)) == 0:
             raise ConfigurationError(
                 "EmptyDataset",
                 f"No pair of {split} has two answers within {self.longest} tokens. Raise tokenizer.maxLength.",
             )
-        if len(encoded) < len(table):
-            log.warning(
-                "%d of %d rows of %s are left out: an answer is cut off.", len(table) - len(encoded), len(table), split
-            )
+        left_out(table, encoded, split, "an answer is cut off")
         return encoded
 
     def _encoded(
@@ -280,3 +272,23 @@ def measured(wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
     """The metrics of an evaluation."""
     numbers = metrics.rows_of(evaluated)
     return {"loss": metrics.mean_loss(numbers), **{name: measure(numbers) for name, measure in wanted.items()}}
+
+
+def shown(loss: PairLoss, trainer: Any, batch: dict[str, Any]) -> Part:
+    """The prompt, both answers, which of them gained more, and what each gained."""
+    found = trainer.task_outputs(trainer.model, batch)
+    rewards = (loss.beta * (found["policy"] - found["reference"])).tolist()
+    shape = batch["input_ids"].shape
+    learned = batch["labels"].reshape(shape).ne(IGNORED)
+    asked = batch["attention_mask"].bool() & ~learned
+    decode = partial(trainer.processing_class.decode, skip_special_tokens=True)
+    rows = [
+        (
+            decode(ids[0][prompt[0]]),
+            *(decode(answer[place]) for answer, place in zip(ids, answers, strict=True)),
+            "chosen" if one[0] > one[1] else "rejected",
+            *(round(reward, 6) for reward in one),
+        )
+        for ids, prompt, answers, one in zip(batch["input_ids"], asked, learned, rewards, strict=True)
+    ]
+    return ("input", "chosen", "rejected", "prediction", "chosen reward", "rejected reward"), rows

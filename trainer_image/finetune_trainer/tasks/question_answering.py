@@ -14,14 +14,15 @@ from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.data import streams
-from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.measuring import metrics, spans
 from finetune_trainer.measuring.showing import Answers, Part
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, fast, test_split, texts, vocabulary
+from finetune_trainer.tasks import examples
+from finetune_trainer.tasks.texts import fast, padding, texts, vocabulary
 
 MOST_OVERLAP = 128
+METRICS = {"exact_match": spans.exact_match, "f1": spans.f1}
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
@@ -32,32 +33,21 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         raise ConfigurationError(
             "Unsupported", "training.label_smoothing_factor means nothing for spans. Remove it from the job."
         )
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     tokenizer = fast(config, models.tokenizer(config))
     model = models.model(config, transformers.AutoModelForQuestionAnswering, tokenizer)
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), _columns(config))
-    train, held_out = both_splits(examples.of, raw, config, args)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer), _columns(config))
     loss = spans.SpanLoss()
-    known = {"exact_match": spans.exact_match, "f1": spans.f1}
-    wanted = metrics.chosen(config.evaluation.metrics, known, loss_only=plan.loss_only)
     return Prepared(
+        **examples.examples(encoding.of, raw, config, args).parts(),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=Padding(
-            pad_token_id=tokenizer.pad_token_id,
-            multiple_of=8 if args.fp16 or args.bf16 else None,
-            labels_rows=True,
-        ),
+        collator=padding(tokenizer, args, labels_rows=True),
         loss=loss,
         preprocess_logits_for_metrics=partial(spans.rows, loss),
-        compute_metrics=partial(measured, examples, wanted),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
-        answers=Answers(of=examples.told),
+        compute_metrics=partial(measured, encoding, examples.chosen(config, plan, METRICS)),
+        answers=Answers(of=encoding.told),
         shown=shown,
-        test_dataset=test_split(examples.of, raw, args),
     )
 
 
@@ -79,7 +69,7 @@ class _Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int
@@ -258,10 +248,10 @@ def _tokens(right: tuple[int, int] | None, context: Sequence[int], offsets: Any)
     return start, min(place for place in context if offsets[place][1] >= end and place >= start)
 
 
-def measured(examples: _Examples, wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
+def measured(encoding: _Encoding, wanted: Mapping[str, Any], evaluated: Any) -> dict[str, float]:
     """The metrics of an evaluation."""
     numbers = metrics.rows_of(evaluated)
-    given, right = examples.texts(numbers[:, 2:], np.asarray(evaluated.label_ids)) if wanted else ([], [])
+    given, right = encoding.texts(numbers[:, 2:], np.asarray(evaluated.label_ids)) if wanted else ([], [])
     return {"loss": metrics.mean_loss(numbers), **{name: measure(given, right) for name, measure in wanted.items()}}
 
 

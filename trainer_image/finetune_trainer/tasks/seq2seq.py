@@ -13,46 +13,41 @@ from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.evaluation import Generation
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data import streams
 from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.measuring import metrics, showing, text_metrics
 from finetune_trainer.measuring.generating import Writing
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.tasks.texts import at_once, both_splits, evaluates, further_splits, test_split, texts, vocabulary
+from finetune_trainer.tasks import examples
+from finetune_trainer.tasks.texts import padding, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path, *, usual: tuple[str, ...]) -> Prepared:
     """An encoder-decoder and pairs of texts; `usual` are the metrics where the job names none."""
     import transformers
 
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     tokenizer = models.tokenizer(config)
     first = languages(config, tokenizer)
     model = models.model(config, transformers.AutoModelForSeq2SeqLM, tokenizer)
     _refuse_without_start(config, model)
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer))
-    train, held_out = both_splits(examples.of, raw, config, args)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer))
     loss = CrossEntropy(shifted=False, smoothing=args.label_smoothing_factor)
-    wanted = metrics.chosen(config.evaluation.metrics or usual, text_metrics.KNOWN, loss_only=plan.loss_only)
+    wanted = examples.chosen(config, plan, text_metrics.KNOWN, usual)
+    found = examples.examples(encoding.of, raw, config, args)
+    varied = examples.varied(config, partial(encoding.encoded, config.dataset.splits.train), encoding.columns[:1])
     return Prepared(
+        **found.parts(drawn=varied, rows=encoding.flat(raw.train).select_columns([*encoding.columns])),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=Pairs(
-            source=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
-            decoder_inputs=_decoder_inputs(model),
-        ),
+        collator=Pairs(source=padding(tokenizer, args), decoder_inputs=_decoder_inputs(model)),
         loss=loss,
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, wanted, tokenizer),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
         writing=_writing(config.evaluation.generation or Generation(), tokenizer, first),
         shown=showing.written,
-        test_dataset=test_split(examples.of, raw, args),
-        further=further_splits(examples.of, raw, args),
     )
 
 
@@ -121,16 +116,15 @@ def shifted(labels: torch.Tensor, *, start: int, pad: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int
 
     def of(self, table: Any, split: str) -> Any:
         """The tokenized pairs of a split."""
-        if not set(self._columns()) <= set(table.column_names):
-            table = table.flatten()  # Translations lie in one column: translation.en is a part of it.
-        source, target = (data.column(table, name, self.config.dataset) for name in self._columns())
+        table = self.flat(table)
+        source, target = (data.column(table, name, self.config.dataset) for name in self.columns)
         wanted = self.config.tokenizer
         identity = {
             "pairs": vocabulary(self.tokenizer),
@@ -139,14 +133,21 @@ class _Examples:
             "said": (wanted.prefix, wanted.source_language, wanted.target_language),
         }
         numbers = ("input_ids", "attention_mask", "labels")
-        return data.tokenized(table, partial(self._encoded, split), identity, numbers)
+        return data.tokenized(table, partial(self.encoded, split), identity, numbers)
 
-    def _columns(self) -> tuple[str, str]:
+    def flat(self, table: Any) -> Any:
+        """The table, in which translations may lie in one column: translation.en is a part of it."""
+        return table if set(self.columns) <= set(table.column_names) else streams.flat(table)
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The columns of what is read and of what is written."""
         columns = self.config.dataset.columns
         return columns.source or "source", columns.target or "target"
 
-    def _encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
-        source, target = self._columns()
+    def encoded(self, split: str, batch: dict[str, list[Any]], positions: list[int]) -> dict[str, list[Any]]:
+        """The examples of some rows."""
+        source, target = self.columns
         prefix, longest = self.config.tokenizer.prefix or "", self.config.tokenizer.max_target_length or self.longest
         read = [prefix + text for text in texts(batch[source], positions, source, split)]
         written = texts(batch[target], positions, target, split)

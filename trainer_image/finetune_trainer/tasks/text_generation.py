@@ -11,33 +11,22 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.data import packing, streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import CrossEntropy, plain
-from finetune_trainer.measuring import metrics, showing
+from finetune_trainer.measuring import showing
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.tasks import words
-from finetune_trainer.tasks.texts import (
-    at_once,
-    both_splits,
-    evaluates,
-    further_splits,
-    test_split,
-    text_columns,
-    texts,
-    vocabulary,
-)
+from finetune_trainer.tasks import examples, words
+from finetune_trainer.tasks.examples import Examples, at_once, rounded_to
+from finetune_trainer.tasks.texts import text_columns, texts, vocabulary
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A causal language model and texts that end with the end token."""
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     (name,) = text_columns(raw.train, config, most=1)
     tokenizer = models.tokenizer(config)
     model = causal_model(config, tokenizer)
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), name)
-    train, held_out = both_splits(examples.of, raw, config, args)
-    made = language_model(config, plan, args, model, tokenizer, train, held_out)
-    test, further = test_split(examples.of, raw, args), further_splits(examples.of, raw, args)
-    return replace(made, test_dataset=test, further=further)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer), name)
+    found = examples.examples(encoding.of, raw, config, args)
+    return language_model(config, plan, args, model, tokenizer, found)
 
 
 def causal_model(config: RunConfig, tokenizer: Any) -> Any:
@@ -55,34 +44,29 @@ def causal_model(config: RunConfig, tokenizer: Any) -> Any:
 
 
 def language_model(  # noqa: PLR0917 - What every task is made from, and its examples.
-    config: RunConfig, plan: Plan, args: Any, model: Any, tokenizer: Any, train: Any, held_out: Any
+    config: RunConfig, plan: Plan, args: Any, model: Any, tokenizer: Any, found: Examples
 ) -> Prepared:
     """A causal language model that learns what the examples' labels say, their own tokens without labels."""
     if config.tokenizer.packing:
         packing.refuse_mixing(config, model)
         with at_once(args):
-            train = packing.packed(train, models.longest(config, model, tokenizer))
+            found = replace(found, train=packing.packed(found.train, models.longest(config, model, tokenizer)))
     loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
-    names = config.evaluation.metrics or ("perplexity",)
     return Prepared(
+        **found.parts(),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=packing.Sequences(
-            pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None
-        ),
+        collator=packing.Sequences(pad_token_id=tokenizer.pad_token_id, multiple_of=rounded_to(args)),
         loss=loss,
         outputs=packing.apart if config.tokenizer.packing else plain,
         preprocess_logits_for_metrics=partial(words.rows, loss),
-        compute_metrics=partial(words.measured, metrics.chosen(names, words.MEASURES, loss_only=plan.loss_only)),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        compute_metrics=partial(words.measured, examples.chosen(config, plan, words.MEASURES, ("perplexity",))),
         shown=showing.continued,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int

@@ -1,48 +1,17 @@
-"""What the tasks on text share: their columns, their rows, and who prepares them."""
+"""What the tasks on text share: their columns, their rows, their batches and their tokenizers."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import logging
 from typing import Any
 
 from finetune_trainer import data
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.data import streams
+from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.tasks.examples import rounded_to
 
-
-def evaluates(args: Any) -> bool:
-    """Whether training is interrupted by evaluations."""
-    return str(getattr(args.eval_strategy, "value", args.eval_strategy)) != "no" or bool(args.eval_on_start)
-
-
-@contextmanager
-def at_once(args: Any) -> Iterator[None]:
-    """Let the first process of a node prepare what the others then find."""
-    if args.world_size == 1:
-        yield
-        return
-    with args.main_process_first(local=True):
-        yield
-
-
-def both_splits(encoded: Callable[[Any, str], Any], raw: data.Raw, config: RunConfig, args: Any) -> tuple[Any, Any]:
-    """The examples that are trained on, and those that are evaluated, if any, from the task's way of encoding them."""
-    with at_once(args):
-        train = encoded(raw.train, config.dataset.splits.train)
-        held_out = None if raw.evaluation is None else encoded(raw.evaluation, "the evaluation split")
-    return train, held_out
-
-
-def test_split(encoded: Callable[[Any, str], Any], raw: data.Raw, args: Any) -> Any | None:
-    """The examples that the final model predicts, if any."""
-    with at_once(args):
-        return None if raw.test is None else encoded(raw.test, "the test split")
-
-
-def further_splits(encoded: Callable[[Any, str], Any], raw: data.Raw, args: Any) -> dict[str, Any]:
-    """The examples of each further split that evaluations measure, by its name."""
-    with at_once(args):
-        return {name: encoded(table, f"the further split {name}") for name, table in raw.further.items()}
+log = logging.getLogger(__name__)
 
 
 def text_columns(table: Any, config: RunConfig, *, most: int) -> tuple[str, ...]:
@@ -78,6 +47,17 @@ def words(values: list[Any], positions: list[int], column: str, split: str) -> l
                 "column.",
             )
     return [[str(word) for word in value] for value in values]
+
+
+def left_out(table: Any, encoded: Any, split: str, why: str) -> None:
+    """Tell how many rows make no example; of a stream nobody knows."""
+    if not streams.is_stream(table) and len(encoded) < len(table):
+        log.warning("%d of %d rows of %s are left out: %s.", len(table) - len(encoded), len(table), split, why)
+
+
+def padding(tokenizer: Any, args: Any, *, labels_rows: bool = False) -> Padding:
+    """Batches as long as their longest text."""
+    return Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=rounded_to(args), labels_rows=labels_rows)
 
 
 def fast(config: RunConfig, tokenizer: Any) -> Any:

@@ -11,30 +11,20 @@ import torch
 from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.data.collating import Padding
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, CrossEntropy
 from finetune_trainer.measuring import entities, metrics, showing
 from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import examples
 from finetune_trainer.tasks.labels import Labels, labels, weights
-from finetune_trainer.tasks.texts import (
-    at_once,
-    both_splits,
-    evaluates,
-    fast,
-    further_splits,
-    test_split,
-    vocabulary,
-    words,
-)
+from finetune_trainer.tasks.texts import fast, padding, vocabulary, words
 
 
 def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
     """A classifier of tokens with as many outputs as the data have labels."""
     import transformers
 
-    with at_once(args):
-        raw = data.raw(config, cache, evaluates=evaluates(args))
+    raw = examples.raw(config, args, cache)
     given = config.dataset.columns
     tokens = data.column(raw.train, given.tokens or "tokens", config.dataset)
     tags = data.column(raw.train, given.tags or "tags", config.dataset)
@@ -48,25 +38,19 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         label2id={name: number for number, name in enumerate(known.names)},
         num_labels=len(known.names),
     )
-    examples = _Examples(config, tokenizer, models.longest(config, model, tokenizer), tokens, tags, known)
-    train, held_out = both_splits(examples.of, raw, config, args)
+    encoding = _Encoding(config, tokenizer, models.longest(config, model, tokenizer), tokens, tags, known)
     loss = CrossEntropy(
         shifted=False, smoothing=args.label_smoothing_factor, weights=weights(config.dataset, known.names)
     )
-    wanted = metrics.chosen(config.evaluation.metrics, entities.measures(known.names), loss_only=plan.loss_only)
     return Prepared(
+        **examples.examples(encoding.of, raw, config, args).parts(),
         model=model,
         processing_class=tokenizer,
-        train_dataset=train,
-        eval_dataset=held_out,
-        collator=Padding(pad_token_id=tokenizer.pad_token_id, multiple_of=8 if args.fp16 or args.bf16 else None),
+        collator=padding(tokenizer, args),
         loss=loss,
         preprocess_logits_for_metrics=partial(rows, loss),
-        compute_metrics=partial(measured, wanted),
-        fingerprint=data.fingerprint([train] if held_out is None else [train, held_out]),
+        compute_metrics=partial(measured, examples.chosen(config, plan, entities.measures(known.names))),
         shown=showing.tags,
-        test_dataset=test_split(examples.of, raw, args),
-        further=further_splits(examples.of, raw, args),
     )
 
 
@@ -79,7 +63,7 @@ def _of_words(tokenizer: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Examples:
+class _Encoding:
     config: RunConfig
     tokenizer: Any
     longest: int
