@@ -1,6 +1,7 @@
 """The promise: however often a job is taken away, its weights and its losses are those of an undisturbed run."""
 
 import re
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from finetune_trainer.contract.outcome import ExitCode, OutcomeKind, TrainerState
 
 from tests.trainer.resume_fixtures import changed
-from tests.trainer.running import Job, result
+from tests.trainer.running import Job, Running, result
 
 pytestmark = pytest.mark.training
 
@@ -143,6 +144,33 @@ def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
     stopped = running.outcome().progress
 
     assert (stopped and stopped.step, result(one.finish())) == (3, result(plain))
+
+
+def test_a_stop_in_the_last_predictions_is_heard_there_and_the_next_attempt_predicts(job: Job, tmp_path: Path) -> None:
+    data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "test.jsonl").write_text((data / "validation.jsonl").read_text() * 25)
+    dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}", "splits": {"test": "test"}}
+    training = {**EPOCHS, "max_steps": 13, "per_device_eval_batch_size": 1}
+    wanted = changed(dict(job.config), dataset=dataset, training=training)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    one = replace(job, config=wanted, folder=job.folder / "again")
+    for _ in range(2):
+        running = one.attempt()
+        while not (running.progress and running.progress.state is TrainerState.FINISHING):
+            assert running.process.poll() is None, running.log()
+            time.sleep(0.005)
+        running.stop()
+        running.end()
+    word, done = running.outcome(), one.finish()
+
+    assert (word.reason, done.progress and done.progress.resume and done.progress.resume.from_step) == ("Preempted", 13)
+    assert (predictions(done), result(done)) == (predictions(plain), result(plain))
+
+
+def predictions(running: Running) -> str:
+    """What the final model said of the test split."""
+    return (running.work / "output" / "final" / "test_predictions.jsonl").read_text()
 
 
 def test_a_job_without_a_durable_place_says_that_it_starts_anew(job: Job) -> None:

@@ -13,7 +13,6 @@ from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import (
     Checkpoint,
-    CheckpointKind,
     Outcome,
     OutcomeKind,
     Resume,
@@ -43,7 +42,7 @@ from finetune_trainer.tracking import dataset_out
 from finetune_trainer.tracking.history import History, history
 from finetune_trainer.tracking.models_out import ModelsOut
 from finetune_trainer.tracking.run import PREEMPTING_EXIT, Tracking
-from finetune_trainer.trainer import Guard, RecoverableTrainer, Saved
+from finetune_trainer.trainer import EvaluationInterrupted, Guard, RecoverableTrainer, Saved
 from finetune_trainer.work import Work, arguments, work
 
 log = logging.getLogger(__name__)
@@ -181,6 +180,7 @@ class Attempt:
             world_size=self.gang.world_size,
             mathematics=mathematics(self.config),
             dataset=todo.fingerprint,
+            base=adapters.fingerprint(todo.ready.model) if self.gang.is_first else "",
             allow_change=self.config.checkpoint.allow_change,
         )
 
@@ -289,7 +289,8 @@ class Attempt:
         durable = self.uploader.newest if self.uploader else None
         if not self.gang.is_first:
             return self._end(OutcomeKind.PREEMPTED, "Preempted", f"Stopped on request after step {step}.")
-        if durable is not None and durable.step == step and durable.kind is CheckpointKind.TERMINATION:
+        safe = durable.step if durable is not None else self.board.resumed_at
+        if safe == step and (durable is not None or step > 0):
             message = f"Stopped on request after step {step}; its checkpoint is published and no step is lost."
             return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
         if self.uploader is None:
@@ -299,7 +300,7 @@ class Attempt:
         message = (
             f"Stopped on request after step {step}; the checkpoint of that step could not be published within the "
             f"grace period of {self.config.grace_period_seconds} s. {why} "
-            f"The newest published one is of step {durable.step if durable else self.board.resumed_at}."
+            f"The newest published one is of step {safe}."
         )
         self.board.tell(grace_too_short=why)
         return self._end(OutcomeKind.PREEMPTED, "PreemptedUnpublished", message)
@@ -309,7 +310,10 @@ class Attempt:
         self.board.tell(state=TrainerState.FINISHING)
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
         final = self.here.output_dir / "final"
-        predictions = predicting.predicted(self.trainer, todo.ready)
+        try:
+            predictions = predicting.predicted(self.trainer, todo.ready)
+        except EvaluationInterrupted:
+            return self._stopped()
         adapters.save_final(self.trainer, final, self.config)
         if self.gang.is_first:
             predicting.write(predictions, final)

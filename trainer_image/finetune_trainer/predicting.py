@@ -17,14 +17,22 @@ Prediction = Mapping[str, Any]
 
 
 def predicted(trainer: Any, ready: Prepared) -> tuple[Prediction, ...]:
-    """Measure the test split on all ranks and log it; what the model says of every example, where a task can tell."""
+    """Measure the test split on all ranks and log it; what the model says of every example, where a task can tell.
+
+    A stop is heard between two batches, as an EvaluationInterrupted, and nothing was logged then.
+    """
     if ready.test_dataset is None:
         return ()
     output = trainer.predict(ready.test_dataset, metric_key_prefix=PREFIX)
+    found = tuple(_each(trainer, ready, output))
     trainer.log(output.metrics)
+    return found
+
+
+def _each(trainer: Any, ready: Prepared, output: Any) -> Iterator[Prediction]:
     if ready.answers is not None and output.predictions is not None:
-        return tuple(_answered(ready.answers, output))
-    return tuple(_shown(trainer, ready)) if ready.shown is not None else ()
+        return _answered(ready.answers, output)
+    return _shown(trainer, ready) if ready.shown is not None else iter(())
 
 
 def _answered(answers: Answers, output: Any) -> Iterator[Prediction]:
@@ -45,6 +53,7 @@ def _shown(trainer: Any, ready: Prepared) -> Iterator[Prediction]:
             for one in rows:
                 yield {"row": row, **dict(zip(columns, one, strict=True))}
                 row += 1
+            trainer.between_batches()
 
 
 def write(predictions: tuple[Prediction, ...], folder: Path) -> None:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluationInterrupted(Exception):
-    """All ranks agreed to stop in the middle of an evaluation."""
+    """All ranks agreed to stop in the middle of an evaluation, or of the predictions at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,8 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     guard: Guard
     stopped = False
     """Whether training ended because it was asked to."""
+    predicts_afterwards = False
+    """Whether work follows that can be interrupted too: the end of training gets a checkpoint then."""
     is_deepspeed_enabled: bool
 
     _resumed_from: str | None = None
@@ -137,9 +139,13 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         if not at_epoch_end and (last or self.control.should_training_stop):
             self._deferred = True  # The end of the epoch follows, and belongs to this step.
             return
-        due = (self._deferred or not at_epoch_end) and self.guard.cadence.is_due(self.state.global_step)
+        may_be_due = self._deferred or not at_epoch_end
         self._deferred = False
-        self._save_if(stop=stop, due=due)
+        self._save_if(stop=stop, due=may_be_due and self._is_due())
+
+    def _is_due(self) -> bool:
+        at_the_end = bool(self.predicts_afterwards and self.control.should_training_stop)
+        return at_the_end or self.guard.cadence.is_due(self.state.global_step)
 
     def _log_then_rest(self, stop: bool, tr_loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         """Do what belongs to this step, and put off what a stop has no time for."""
@@ -187,10 +193,14 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
         """One batch of an evaluation; between two of them a stop is heard."""
         result = super().prediction_step(*args, **kwargs)
-        self.guard.stepped()
-        if self.is_in_train and not self.stopped and self.guard.to_stop():
-            raise EvaluationInterrupted
+        self.between_batches()
         return result
+
+    def between_batches(self) -> None:
+        """Say that this rank is alive; raises EvaluationInterrupted when all ranks are to stop."""
+        self.guard.stepped()
+        if not self.stopped and self.guard.to_stop():
+            raise EvaluationInterrupted
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log a row; the summary of a run that was only stopped is none."""
