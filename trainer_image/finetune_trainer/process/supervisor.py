@@ -129,7 +129,7 @@ class Supervisor:
 
     def _end_the_hang(self, ranks: subprocess.Popen[bytes], silence: float) -> None:
         self._hung = (
-            f"No step was made for {silence:.0f} s, longer than restart.hangTimeout "
+            f"No step was made for {silence:.0f} s, longer than restart.hangTimeoutSeconds "
             f"({self.config.hang_timeout_seconds} s). The pod's log shows where each process stood."
         )
         log.error("%s", self._hung)
