@@ -65,7 +65,12 @@ def test_modules_are_chosen_by_name(place: Path) -> None:
         ),
         ({"peft": {"method": "dora", "modulesToSave": ["head"]}}, "peft.modulesToSave: head is no module"),
         ({"peft": {"method": "lora", "targetModules": ["all-linear", "q_proj"]}}, "all-linear stands alone"),
-        ({"peft": {"method": "qlora"}}, "qlora is not supported yet"),
+        ({"peft": {"method": "lora", "quantization": {}}}, "peft.quantization is for method: qlora"),
+        ({"peft": {"method": "lora"}, "training": {"optim": "apollo_adamw"}}, "apollo_adamw works on whole matrices"),
+        (
+            {"peft": {"method": "lora"}, "distributed": {"deepspeed": {"config": {"zero_optimization": {"stage": 3}}}}},
+            "stage 3 of distributed.deepspeed together with peft is not supported yet",
+        ),
     ],
 )
 def test_an_adapter_that_cannot_be_is_refused(blocks: dict[str, Any], words: str, place: Path) -> None:
@@ -83,7 +88,8 @@ def test_an_adapter_in_place_of_a_model_is_refused_with_the_way_out(place: Path,
     with pytest.raises(ConfigurationError) as raised:
         ready(place, model={"uri": f"file://{tmp_path / 'adapter'}"})
 
-    assert raised.value.message.endswith("Train it with output.merged: true, or name its base in model.uri.")
+    _, there, way_out = raised.value.message.partition(f" holds an adapter of {place / 'llama'}, not a model. ")
+    assert (bool(there), way_out) == (True, "Train it with output.merged: true, or name its base in model.uri.")
 
 
 def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None:

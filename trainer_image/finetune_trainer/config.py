@@ -147,11 +147,17 @@ def _optimizer(wanted: Mapping[str, Any]) -> str:
 
 def refuse_unbuilt(config: RunConfig) -> None:
     """Refuse what the contract can say and the trainer cannot do yet."""
+    stage = deepspeed.stage(config.distributed.deepspeed)
     unbuilt = {
         "distributed.fsdp together with peft": config.distributed.fsdp is not None and config.peft is not None,
+        "stage 3 of distributed.deepspeed together with peft": stage == 3 and config.peft is not None,
         "distributed.fsdp of the task preference": config.distributed.fsdp is not None and config.task == "preference",
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
         "training.torch_compile": is_compiled(config),
+        "training.accelerator_config.even_batches: false": (config.training.accelerator_config or {}).get(
+            "even_batches", True
+        )
+        is False,
     }
     for name, wanted in unbuilt.items():
         if wanted:
@@ -179,9 +185,10 @@ def training_arguments(plan: Plan, output_dir: Path) -> Any:
         deepspeed.make_ready(cpu=cpu)
     try:
         made = transformers.TrainingArguments(**{**plan.arguments, **here})
-    except (ValueError, ImportError) as problem:
+    except (ValueError, TypeError, ImportError) as problem:
         raise ConfigurationError(
-            "TrainingArgumentsRefused", f"transformers refuses spec.training: {problem} Correct it there."
+            "TrainingArgumentsRefused",
+            f"transformers refuses spec.training: {str(problem).rstrip('.')}. Correct it there.",
         ) from problem
     if "deepspeed" in plan.arguments:
         deepspeed.join(cpu=cpu)

@@ -86,6 +86,14 @@ def settings(wanted: DeepSpeed, said: Mapping[str, Said]) -> dict[str, Any]:
     return {**whole, "zero_allow_untested_optimizer": True}
 
 
+def stage(wanted: DeepSpeed | None) -> Any:
+    """The stage that a job names, in whichever way; none without DeepSpeed."""
+    if wanted is None or wanted.zero_stage is not None:
+        return wanted and wanted.zero_stage
+    zero = wanted.config.get("zero_optimization")
+    return zero.get("stage") if isinstance(zero, Mapping) else None
+
+
 def _copied(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 

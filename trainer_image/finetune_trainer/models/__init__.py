@@ -30,6 +30,12 @@ def tokenizer(config: RunConfig) -> Any:
             f"{wanted.uri or config.model.uri} holds no tokenizer that transformers can read. Name another one in "
             "tokenizer.uri.",
         ) from problem
+    if len(loaded) <= len(loaded.all_special_tokens):  # transformers makes an empty one where there are no files.
+        raise ConfigurationError(
+            "TokenizerNotFound",
+            f"{wanted.uri or config.model.uri} holds a tokenizer without words, or none. Name another one in "
+            "tokenizer.uri.",
+        )
     if wanted.chat_template is not None:
         loaded.chat_template = wanted.chat_template
     _give_padding(loaded, wanted.pad_token)
@@ -55,8 +61,9 @@ def _give_padding(loaded: Any, wanted: str | None) -> None:
 def model(config: RunConfig, loader: Any, loaded_tokenizer: Any | None, **task: Any) -> Any:
     """The job's model by one of transformers' Auto classes; `task` are what the task sets of its configuration."""
     place = folder(config.model.uri, config.model.revision, what="model")
-    adapters.refuse_as_model(place, config)
+    adapters.refuse(place, config)
     shape = settings(place, config.model, task)
+    quantized.refuse_other(shape, config)
     if loaded_tokenizer is not None:
         shape.pad_token_id = loaded_tokenizer.pad_token_id
     try:
@@ -76,7 +83,7 @@ def _loaded(loader: Any, place: Path, shape: Any, config: RunConfig) -> tuple[An
     if weightless.is_on():
         return weightless.made(loader, shape, **options)
     options |= {"config": shape, "dtype": source.dtype, "ignore_mismatched_sizes": True, "output_loading_info": True}
-    options |= quantized.loading(config, partial(loader.from_pretrained, place, **options))
+    options |= quantized.loading(config, shape, partial(loader.from_pretrained, place, **options))
     made, info = loader.from_pretrained(place, **options)
     return quantized.prepared(made), info
 
@@ -147,8 +154,7 @@ def _freeze(made: Any, patterns: tuple[str, ...]) -> None:
 
 def longest(config: RunConfig, made: Any, loaded_tokenizer: Any) -> int:
     """The longest example in tokens."""
-    positions = getattr(made.config, "max_position_embeddings", None)
-    wanted = config.tokenizer.max_length
+    positions, wanted = _positions(made), config.tokenizer.max_length
     if wanted is not None and positions is not None and wanted > positions:
         raise ConfigurationError(
             "MaxLengthTooLarge",
@@ -156,4 +162,21 @@ def longest(config: RunConfig, made: Any, loaded_tokenizer: Any) -> int:
         )
     own = loaded_tokenizer.model_max_length
     limits = (wanted, own if wanted is None and own < NO_LIMIT else None, positions)
-    return min((limit for limit in limits if limit is not None), default=512)
+    found = min((limit for limit in limits if limit is not None), default=512)
+    if found <= loaded_tokenizer.num_special_tokens_to_add():
+        raise ConfigurationError(
+            "MaxLengthTooSmall",
+            f"tokenizer.maxLength {found} leaves no room for a text beside special tokens. Raise it.",
+        )
+    return found
+
+
+def _positions(made: Any) -> int | None:
+    """How many tokens a model can tell apart by their places; no number where it does not count them."""
+    known: int | None = getattr(made.config, "max_position_embeddings", None)
+    for name, module in made.named_modules():
+        # RoBERTa and its kin begin to count behind the padding token.
+        before = getattr(module, "padding_idx", None) if name.endswith("position_embeddings") else None
+        if known is not None and before is not None:
+            return known - before - 1
+    return known

@@ -4,6 +4,7 @@ What has to be trained in full is found, not asked for: modules whose weights th
 example a classifier's head, get `modules_to_save` of their own.
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The tasks that peft has a word for."""
+OF_WHOLE_MODELS = ("galore", "apollo", "lomo", "adalomo")
+"""How optimizers begin that work on whole matrices."""
 MOST_NAMES = 12
 
 
@@ -41,14 +44,8 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
     wanted = config.peft
     if wanted is None:
         return made
-    _refuse(config, wanted)
     import peft
 
-    if any(parameter.numel() == 0 for parameter in made.parameters()):
-        raise ConfigurationError(
-            "Unsupported",
-            "peft with distributed.deepspeed.zeroStage: 3 is not supported yet. Use zeroStage: 2, or remove peft.",
-        )
     fresh = {module for name in new if (module := name.rpartition(".")[0])}
     _refuse_unknown(made, wanted, fresh)
     settings = peft.LoraConfig(
@@ -76,14 +73,35 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
         ) from problem
 
 
-def refuse_as_model(place: Path, config: RunConfig) -> None:
-    """Refuse an adapter where a model is asked for."""
+def refuse(place: Path, config: RunConfig) -> None:
+    """Refuse an adapter where a model is asked for, and what no adapter does, before any weight is read."""
+    _refuse_as_model(place, config)
+    if config.peft is not None:
+        _refuse(config, config.peft)
+
+
+def _refuse_as_model(place: Path, config: RunConfig) -> None:
     if (place / SETTINGS).exists() and not (place / "config.json").exists():
+        base = json.loads((place / SETTINGS).read_text()).get("base_model_name_or_path") or "another model"
         raise ConfigurationError(
             "ModelUnsuitable",
-            f"{config.model.uri} holds an adapter, not a model. Train it with output.merged: true, or name its base in "
-            "model.uri.",
+            f"{config.model.uri} holds an adapter of {base}, not a model. Train it with output.merged: true, or name "
+            "its base in model.uri.",
         )
+
+
+def fingerprint(made: Any) -> str:
+    """What the weights under an adapter are known by, which its checkpoints do not hold; empty without an adapter."""
+    import torch
+
+    if not hasattr(made, "peft_config"):
+        return ""
+    trained = {name for name, one in made.named_parameters() if one.requires_grad}
+    digest = hashlib.sha256()
+    for name, value in made.state_dict().items():
+        if name not in trained:
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)} {torch.hash_tensor(value).item()}".encode())
+    return digest.hexdigest()
 
 
 def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
@@ -124,6 +142,13 @@ def _refuse(config: RunConfig, wanted: Peft) -> None:
         raise ConfigurationError(
             "NothingToFreeze",
             "model.freeze does nothing beside peft, which trains no weight of the model itself. Remove one of the two.",
+        )
+    optimizer = str(config.training.optim)
+    if optimizer.startswith(OF_WHOLE_MODELS):
+        raise ConfigurationError(
+            "OptimizerUnsuitable",
+            f"training.optim: {optimizer} works on whole matrices, and peft trains none. Use adamw_torch, or "
+            "remove peft.",
         )
     if ALL_LINEAR in wanted.target_modules and not _is_all(wanted):
         raise ConfigurationError(

@@ -1,6 +1,6 @@
 """Four-bit weights: how an adapter's base is held while it trains (QLoRA), and how it becomes a whole model again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from finetune_trainer.contract.run_config import Quantization, RunConfig
@@ -9,13 +9,46 @@ from finetune_trainer.errors import ConfigurationError
 ADVICE = "Use peft.method: lora, with model.dtype: bfloat16 to save memory."
 
 
-def loading(config: RunConfig, load: Callable[..., Any]) -> dict[str, Any]:
+def refuse_other(shape: Any, config: RunConfig) -> None:
+    """Refuse a model whose files are quantized in a way that nothing can be trained on, or against the job's wish."""
+    if (own := _of_files(shape)) is None:
+        return
+    if not own.get("load_in_4bit"):
+        raise ConfigurationError(
+            "QuantizationUnsupported",
+            f"The weights of {config.model.uri} are quantized ({own.get('quant_method', 'unknown')}), and no adapter "
+            "of ours trains on those. Choose the model that it was made from, with peft.method: qlora to save memory.",
+        )
+    if config.peft is None or config.peft.method != "qlora":
+        raise ConfigurationError(
+            "QuantizationUnsupported",
+            f"The weights of {config.model.uri} are in four bits, and only an adapter can be trained on those. Use "
+            "peft.method: qlora, or choose the model that it was made from.",
+        )
+    if config.peft.quantization is not None:
+        raise ConfigurationError(
+            "QuantizationContradicted",
+            f"The weights of {config.model.uri} are in four bits already, in their own way. Leave out "
+            "peft.quantization, or choose the model that it was made from.",
+        )
+
+
+def _of_files(shape: Any) -> Mapping[str, Any] | None:
+    """How the weights of a model's files are quantized; none when they are not."""
+    found = getattr(shape, "quantization_config", None)
+    return found if found is None or isinstance(found, Mapping) else found.to_dict()
+
+
+def loading(config: RunConfig, shape: Any, load: Callable[..., Any]) -> dict[str, Any]:
     """What loading a model is told beside the rest, so that it comes in four bits; nothing where none are wanted.
 
     What is trained in full stays as it is: the output, modules whose weights the files do not hold, and those named.
     """
     peft = config.peft
     if peft is None or peft.method != "qlora":
+        return {}
+    if _of_files(shape) is not None:
+        refuse_lacking(_device(), Quantization())
         return {}
     import transformers
     from transformers.quantizers.base import get_keys_to_not_convert

@@ -47,6 +47,8 @@ class Manifest(Model):
     """The hash of what changes the mathematics in the run configuration."""
     dataset: str
     """The fingerprint of the data."""
+    base: str = ""
+    """The fingerprint of the weights that an adapter lies on, which no file holds; empty without an adapter."""
     files: dict[str, FileEntry]
     """Every file but this one, by its path in the checkpoint."""
 

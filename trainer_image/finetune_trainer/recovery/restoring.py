@@ -25,6 +25,7 @@ class Belonging:
     world_size: int
     mathematics: str
     dataset: str
+    base: str = ""
     allow_change: bool
 
     def draft(self, step: int, kind: CheckpointKind, token: str) -> Manifest:
@@ -37,6 +38,7 @@ class Belonging:
             world_size=self.world_size,
             mathematics=self.mathematics,
             dataset=self.dataset,
+            base=self.base,
             files={},
         )
 
@@ -127,6 +129,7 @@ def refuse_changes(restored: Restored, now: Belonging) -> None:
         for changed, sentence in (
             (taken.mathematics != now.mathematics, "the configuration (model, data or training) changed"),
             (taken.dataset != now.dataset, "the data set's content changed"),
+            (taken.base != now.base, "the weights of the model under the adapter changed"),
             (
                 taken.world_size != now.world_size,
                 f"the number of processes changed from {taken.world_size} to {now.world_size}",
