@@ -1,18 +1,21 @@
 """A folder of a volume with the final model, for whoever mounts it next."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
-from finetune_trainer.files import NOT_A_MODEL, sync_to_disk
+from finetune_trainer.files import NOT_A_MODEL, is_full, sync_to_disk
 from finetune_trainer.outputs.output import Final
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.recovery.manifest import entries, first_difference
 
 MODEL = "model"
 """The folder in the volume; another job reads it as file://."""
+PROBE_BYTES = 1 << 20
+"""What is written before training; no model is smaller."""
 
 
 def is_wanted(config: RunConfig) -> bool:
@@ -21,20 +24,27 @@ def is_wanted(config: RunConfig) -> bool:
 
 
 def check(config: RunConfig, here: Surroundings) -> None:
-    """Write into the volume before training, rather than find it read-only after."""
+    """Write into the volume before training, rather than find it read-only or full after."""
     del config
     place = _mounted(here)
+    probe = place / f".probe-{time.time_ns()}"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        probe = place / f".probe-{time.time_ns()}"
-        probe.touch()
-        probe.unlink()
+        probe.write_bytes(bytes(PROBE_BYTES))
+        sync_to_disk(probe)
     except OSError as problem:
+        if is_full(problem):
+            raise ConfigurationError(
+                "OutputVolumeFull", "output.volume is full. Enlarge its claim, or remove what nobody needs."
+            ) from problem
         raise ConfigurationError(
             "OutputVolumeNotWritable",
             f"output.volume cannot be written to: {problem.strerror or problem}. Name a claim that is mounted "
             "read-write.",
         ) from problem
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def deliver(final: Final) -> None:
