@@ -12,6 +12,7 @@ from finetune_trainer import extensions, tasks
 from finetune_trainer.config import Plan, plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.distributed import sharing
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.evaluation import Measuring, SeveralSets
 from finetune_trainer.loss import RightLoss
 from finetune_trainer.measuring.generating import Writes
@@ -32,6 +33,17 @@ class TaskTrainer(RightLoss, Writes, SeveralSets, RecoverableTrainer):
     def evaluated(self) -> Any:
         """The rows of the last evaluation, for callbacks; none before the first."""
         return self.compute_metrics.last if self.compute_metrics is not None else None
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether an evaluation was the best so far; a metric that it does not have would not come next time either."""
+        try:
+            return bool(super()._determine_best_metric(metrics, trial))
+        except KeyError as problem:
+            raise ConfigurationError(
+                "MetricUnknown",
+                f"training.metric_for_best_model: {self.args.metric_for_best_model} was not measured. There are: "
+                f"{', '.join(name.removeprefix('eval_') for name in metrics)}. Choose one.",
+            ) from problem
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """One forward and backward."""

@@ -17,6 +17,8 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.measuring import metrics
 
 LOSS = frozenset({"loss", "eval_loss"})
+OF_A_CLASS = ("precision_", "recall_", "f1_")
+"""How the names of a class's own metrics begin."""
 
 
 @contextmanager
@@ -104,7 +106,24 @@ def chosen(
         raise ConfigurationError(
             "MetricUnknown", "prediction_loss_only leaves no metric but the loss. Remove metric_for_best_model."
         )
-    return metrics.chosen(config.evaluation.metrics or usual, known, loss_only=plan.loss_only)
+    wanted = metrics.chosen(config.evaluation.metrics or usual, known, loss_only=plan.loss_only)
+    _refuse_unmeasured(config, tuple(wanted))
+    return wanted
+
+
+def _refuse_unmeasured(config: RunConfig, measured: tuple[str, ...]) -> None:
+    """Refuse a best model by a metric that no evaluation will have, as far as their names are known before."""
+    name = (config.training.metric_for_best_model or "loss").removeprefix("eval_")
+    for one in config.dataset.splits.further:
+        name = name.removeprefix(f"{one.name}_")
+    of_a_class = not config.evaluation.metrics and name.startswith(OF_A_CLASS)
+    if name in {"loss", *measured} or of_a_class or config.extensions.metrics:
+        return
+    raise ConfigurationError(
+        "MetricUnknown",
+        f"training.metric_for_best_model: {name} is not measured. There are: {', '.join(('loss', *measured))}. Choose "
+        "one, or add it to evaluation.metrics.",
+    )
 
 
 def rounded_to(args: Any) -> int | None:
