@@ -48,11 +48,6 @@ TABLE = (
         ),
     ),
     Feature(
-        field="spec.model.trustRemoteCode",
-        message="Code from model repositories is not run; use a model that transformers knows.",
-        is_asked_for=lambda spec: spec.model is not None and spec.model.trust_remote_code,
-    ),
-    Feature(
         field="spec.training.torch_compile",
         message="Compiled models do not resume bit for bit; leave it out, with its backend and mode.",
         is_asked_for=lambda spec: bool(
@@ -61,13 +56,8 @@ TABLE = (
     ),
     Feature(
         field="spec.training.use_liger_kernel",
-        message="Liger's kernels are not built; leave it out.",
+        message="Liger's kernels are compiled as they are first used, and the image has no compiler; leave it out.",
         is_asked_for=lambda spec: bool(spec.training.use_liger_kernel),
-    ),
-    Feature(
-        field="spec.peft.method",
-        message="Of peft, lora and dora are built; choose one, with model.dtype: bfloat16 to save memory.",
-        is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "qlora",
     ),
     Feature(
         field="spec.distributed.deepspeed.zeroStage",
