@@ -28,7 +28,7 @@ def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
         done = subprocess.run(command, env=_environment(job), stdout=subprocess.PIPE, check=False)
     if not done.stdout:
         raise JobFileError("The trainer could not look at the job; what it printed says why.")
-    return tuple(f"{found['reason']}: {found['message']}" for found in json.loads(done.stdout))
+    return tuple(_there(f"{found['reason']}: {found['message']}", mounts) for found in json.loads(done.stdout))
 
 
 def _run_config(job: dict[str, Any]) -> dict[str, Any]:
@@ -55,6 +55,13 @@ def _here(value: Any, mounts: dict[str, Path]) -> Any:
             if path == mounted or path.startswith(f"{mounted}/"):
                 return f"{scheme}{folder}{path.removeprefix(mounted)}"
     return value
+
+
+def _there(message: str, mounts: dict[str, Path]) -> str:
+    """The message with this machine's folders as the pods, and the job's author, know them."""
+    for mounted, folder in mounts.items():
+        message = message.replace(str(folder), mounted)
+    return message
 
 
 def _environment(job: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """`finetune validate`: what the API server and the operator would say of jobs, without either."""
 
 import argparse
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ HELP = (
     "Say what the API server would refuse, and what is not built yet, and with --deep what would end the job before "
     "its first step; exit status 1 when there is any."
 )
+COLUMNS = 80
 NAMELESS = "a job without a name"
 
 
@@ -53,9 +56,19 @@ def is_valid(file: str, job: dict[str, Any], mounts: dict[str, Path] | None = No
     name = metadata.get("name", NAMELESS) if isinstance(metadata, dict) else NAMELESS
     found: tuple[object, ...] = admission(job)
     if mounts is not None and not found:
+        _say(f"{file}: {name}: reading tokenizer, data and the model's configuration ...", only_to_a_person=True)
         found = deep.findings(job, mounts)
     for violation in found:
-        print(f"{file}: {name}: {violation}")
+        _say(f"{file}: {name}: {violation}")
     if not found:
-        print(f"{file}: {name} is valid.")
+        _say(f"{file}: {name} is valid.")
     return not found
+
+
+def _say(line: str, *, only_to_a_person: bool = False) -> None:
+    """Print a line, folded where a person reads it; a program gets it whole."""
+    if sys.stdout.isatty():
+        print(textwrap.fill(line, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+        sys.stdout.flush()
+    elif not only_to_a_person:
+        print(line)

@@ -37,6 +37,13 @@ def test_an_invalid_job_is_answered_with_its_field(tmp_path: Path, capsys: pytes
     assert (status, capsys.readouterr().out) == (1, said)
 
 
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["validate", file_of(tmp_path, training={"learning_rat": 1})])
+    assert capsys.readouterr().out.endswith("Did you mean learning_rate?\n")
+
+
 def test_one_invalid_job_among_valid_ones_is_enough(tmp_path: Path) -> None:
     assert main(["validate", BASE, file_of(tmp_path, task="nonsense")]) == 1
 

@@ -37,5 +37,5 @@ def test_a_column_that_is_not_in_the_data_is_found_before_the_job_is_applied(
     _, said, *more = capsys.readouterr().out.splitlines()
 
     assert (shallow, deep, more) == (0, 1, [])
-    assert said.startswith(f"{file}: base: ColumnNotFound: ")
+    assert said.startswith(f"{file}: base: ColumnNotFound: file:///data/train.csv ")
     assert said.endswith("Correct dataset.columns.")

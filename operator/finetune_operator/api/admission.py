@@ -1,8 +1,10 @@
 """What an API server does with a job before its CEL rules: fill in defaults, check it against the structural schema.
 
-The sentences are the API server's, so that `finetune validate` and `kubectl apply` say the same.
+The sentences are the API server's, so that `finetune validate` and `kubectl apply` say the same; a name that is nearly
+right is answered with the right one besides.
 """
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,7 +70,9 @@ def within(value: dict[str, Any], schema: Schema, field: str) -> Iterator[Violat
         if known:
             yield from violations(inner, known, prefix + name)
         elif "x-kubernetes-preserve-unknown-fields" not in schema and schema.get("properties"):
-            yield Violation(field=prefix + name, message=f'unknown field "{prefix}{name}".')
+            meant = difflib.get_close_matches(name, schema["properties"], n=1)
+            hint = f" Did you mean {meant[0]}?" if meant else ""
+            yield Violation(field=prefix + name, message=f'unknown field "{prefix}{name}".{hint}')
 
 
 def is_of_type(value: Any, schema: Schema) -> bool:
