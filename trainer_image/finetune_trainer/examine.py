@@ -20,7 +20,7 @@ from finetune_trainer.errors import TrainerError
 from finetune_trainer.weightless import weightless
 
 OF_THE_DEVICE = frozenset(
-    {"bf16", "fp16", "tf32", "bf16_full_eval", "fp16_full_eval", "torch_compile", "optim", "use_liger_kernel"}
+    {"bf16", "fp16", "tf32", "bf16_full_eval", "fp16_full_eval", "torch_compile", "use_liger_kernel"}
 )
 """Arguments that a machine without the job's GPUs may refuse."""
 

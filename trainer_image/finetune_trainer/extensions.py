@@ -1,12 +1,14 @@
 """The author's own callbacks, metrics, collator, optimizer and loss: imported by name, before anything costs time."""
 
 import importlib
+import inspect
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,18 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, TaskLoss
 from finetune_trainer.measuring.showing import Answers
 
+NO_CALLBACK = "is not a transformers.TrainerCallback"
+CALLED_WITH: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "callbacks": ((), {}),
+        "metrics": (("predicted", "right"), {}),
+        "collator": ((), {"processing_class": None}),
+        "optimizer": (("parameters",), {"lr": 0.0}),
+        "loss": (("outputs", "labels"), {}),
+    }
+)
+"""What each is called with, beside its own arguments."""
+
 
 def check(config: RunConfig) -> None:
     """Refuse what cannot be imported, or means nothing in this job."""
@@ -27,7 +41,7 @@ def check(config: RunConfig) -> None:
         if folder not in sys.path:
             sys.path.insert(0, folder)
     for field, one in _named(wanted):
-        loaded(field, one)
+        _refuse_misfit(field, one, loaded(field, one))
     if wanted.optimizer is not None and config.distributed.deepspeed is not None:
         raise ConfigurationError(
             "ExtensionUnsuitable",
@@ -62,6 +76,19 @@ def loaded(field: str, one: Extension) -> Callable[..., Any]:
     return made
 
 
+def _refuse_misfit(field: str, one: Extension, found: Callable[..., Any]) -> None:
+    """Refuse what could not be called as it will be, as far as its signature tells."""
+    if field == "callbacks" and isinstance(found, type) and not issubclass(found, transformers.TrainerCallback):
+        raise _unsuitable(field, one, NO_CALLBACK)
+    args, given = ((), {}) if field == "loss" and isinstance(found, type) else CALLED_WITH[field]
+    try:
+        inspect.signature(found).bind(*args, **given, **one.arguments)
+    except ValueError:
+        return  # It is not written in Python, and has none to look at.
+    except TypeError as problem:
+        raise _unsuitable(field, one, f"cannot be called with its arguments: {problem}") from problem
+
+
 def _installed(group: str, name: str) -> Any:
     found = tuple(entry_points(group=f"finetune.{group}", name=name))
     if not found:
@@ -85,7 +112,7 @@ def callbacks(config: RunConfig) -> list[Any]:
     made = [(one, _made("callbacks", one)) for one in config.extensions.callbacks]
     for one, callback in made:
         if not isinstance(callback, transformers.TrainerCallback):
-            raise _unsuitable("callbacks", one, "is not a transformers.TrainerCallback")
+            raise _unsuitable("callbacks", one, NO_CALLBACK)
     return [callback for _, callback in made]
 
 
