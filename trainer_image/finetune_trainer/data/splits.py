@@ -38,7 +38,6 @@ def _said(source: DatasetSource, act: Callable[[], Any]) -> Any:
 def _in_words(problem: Exception, source: DatasetSource) -> Exception:
     """What reading failed of, for whoever can help; an unknown problem stays what it is."""
     import datasets.exceptions as known
-    from huggingface_hub.errors import RevisionNotFoundError
 
     if (refusal := hub.refusal(problem, source.uri)) is not None:
         return refusal
@@ -46,10 +45,8 @@ def _in_words(problem: Exception, source: DatasetSource) -> Exception:
         return ConfigurationError(
             "DatasetConfigNotFound", f"{source.uri}: {_lines(problem, 2)}. Correct dataset.config."
         )
-    if any(isinstance(one, RevisionNotFoundError) for one in hub.chain(problem)):
-        return ConfigurationError(
-            "DatasetNotFound", f"{source.uri} has no revision {source.revision}. Correct dataset.revision."
-        )
+    if (unusable := _unusable(problem, source)) is not None:
+        return unusable
     if isinstance(problem, known.DataFilesNotFoundError | known.DatasetNotFoundError):
         return ConfigurationError(
             "DatasetNotFound",
@@ -64,6 +61,23 @@ def _in_words(problem: Exception, source: DatasetSource) -> Exception:
             "same columns.",
         )
     return problem
+
+
+def _unusable(problem: Exception, source: DatasetSource) -> ConfigurationError | None:
+    """Why what is on the Hub is not what was asked for, or nothing that can be read."""
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    if any(isinstance(one, RevisionNotFoundError) for one in hub.chain(problem)):
+        return ConfigurationError(
+            "DatasetNotFound", f"{source.uri} has no revision {source.revision}. Correct dataset.revision."
+        )
+    if "scripts are no longer supported" in str(problem):
+        return ConfigurationError(
+            "DatasetUnsupported",
+            f"{source.uri} is a program that makes data, and such are no longer run. Name its files instead: "
+            "dataset.revision: refs/convert/parquet, where the Hub has converted it.",
+        )
+    return None
 
 
 def _lines(problem: BaseException, most: int = 1) -> str:
