@@ -51,5 +51,11 @@ def test_every_example_has_its_row_in_the_gallery() -> None:
     assert dict(rows) == {name: spec.get("task", "any") for name, spec in jobs.items()}
 
 
+def test_every_reason_that_is_explained_is_one() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    code = "".join(p.read_text() for room in ("trainer_image", "operator") for p in ROOT.glob(f"{room}/**/*.py"))
+    assert [one for one in re.findall(r"`((?:[A-Z][a-z]+){2,})`", page) if f'"{one}"' not in code] == []
+
+
 def test_no_placeholder_is_left() -> None:
     assert re.findall(r"@[A-Z]+@", (ROOT / "README.md").read_text()) == []
