@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from finetune_trainer.config import plan
+from finetune_trainer.data import streams
+from finetune_trainer.data.passes import Drawn
 from finetune_trainer.errors import ConfigurationError
 
 from tests.trainer import tiny
@@ -16,10 +18,11 @@ pytestmark = pytest.mark.training
 
 
 def streamed(job: Job, material: Path, **blocks: Any) -> Job:
-    """The job with a stream of two data sets, of which it makes more than one pass."""
+    """The job with a stream of two data sets, of which it makes more than one pass, and texts that vary."""
     uri = job.config["dataset"]["uri"]
     mix = [{"uri": f"file://{material / 'data' / 'validation.jsonl'}", "weight": 0.2}]
     dataset = {**job.config["dataset"], "uri": uri, "streaming": True, "shuffleBuffer": 16, "mix": mix}
+    dataset |= {"augment": ["word-swap", "word-deletion"]}
     return replace(job, config=changed(dict(job.config), dataset=dataset, **blocks))
 
 
@@ -68,6 +71,32 @@ def test_a_stream_that_makes_no_sense_is_refused(blocks: dict[str, Any], reason:
         plan(tiny.config(data={"streaming": True}, **blocks), 1)
 
     assert (raised.value.reason, "dataset.streaming" in raised.value.message) == (reason, True)
+
+
+def test_columns_of_columns_are_spread_in_a_stream_as_in_a_table() -> None:
+    import datasets
+
+    rows = [
+        {"id": 1, "translation": {"en": "a dog", "fr": "un chien"}},
+        {"id": 2, "translation": {"en": "a", "fr": None}},
+    ]
+    table = datasets.Dataset.from_list(rows)
+
+    found = streams.flat(table.to_iterable_dataset())
+
+    assert [*found] == [*streams.flat(table)]
+
+
+def test_what_is_drawn_of_a_stream_follows_from_the_pass_and_the_row() -> None:
+    def make(row: dict[str, Any], dice: Any) -> dict[str, Any]:
+        return {**row, "drawn": float(dice.random())}
+
+    rows = [{"number": number, "text": ["a", "b"]} for number in range(6)]
+    drawn = Drawn(rows=None, make=make, seed=3)
+
+    first, again, later = ([drawn.example(row, number)["drawn"] for row in rows] for number in (0, 0, 1))
+
+    assert (first == again, len({*first, *later})) == (True, 12)
 
 
 def test_a_slice_of_a_stream_is_refused(tmp_path: Path) -> None:
