@@ -1,6 +1,7 @@
 """Adapters: they are trained in place of the model, kept, merged, and as exact over restarts as whole models."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tasks import Prepared, prepared
+from safetensors.torch import load_file, save_file
 
 from tests.trainer import language, tiny
 from tests.trainer.resume_fixtures import changed
@@ -90,6 +92,25 @@ def test_an_adapter_in_place_of_a_model_is_refused_with_the_way_out(place: Path,
 
     _, there, way_out = raised.value.message.partition(f" holds an adapter of {place / 'llama'}, not a model. ")
     assert (bool(there), way_out) == (True, "Train it with output.merged: true, or name its base in model.uri.")
+
+
+def test_an_adapter_is_not_resumed_on_another_base(job: Job, place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place, tmp_path / "mounted")
+    blocks = language.blocks(tmp_path / "mounted", "texts", peft={"method": "lora"})
+    wanted = replace(job, config=changed({**job.config, **blocks}, training={"eval_strategy": "no"}))
+    running = wanted.attempt()
+    running.reach(5)
+    running.stop()
+    running.end()
+    weights = tmp_path / "mounted" / "llama" / "model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+
+    word = wanted.attempt().outcome()
+
+    assert (word.reason, "weights of the model under the adapter changed" in word.message) == (
+        "CheckpointDoesNotFit",
+        True,
+    )
 
 
 def test_a_merged_adapter_on_a_new_head_is_exact_over_restarts(job: Job) -> None:

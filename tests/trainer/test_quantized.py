@@ -18,6 +18,7 @@ from tests.trainer.running import Job, result
 pytestmark = pytest.mark.training
 
 QLORA = {"method": "qlora", "r": 4, "dropout": 0.1}
+IN_FOUR_BITS = {"quant_method": "bitsandbytes", "load_in_4bit": True}
 FEW = {"max_steps": 2, "per_device_train_batch_size": 8, "logging_steps": 1, "learning_rate": 1e-2}
 
 
@@ -118,6 +119,24 @@ def test_four_bit_weights_are_multiplied_in_a_type(
     assert quantized.compute_dtype(job, Quantization.model_validate(wanted), "torch.float32") == expected
 
 
+@pytest.mark.parametrize(
+    ("own", "peft", "words"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, {"method": "qlora"}, "are quantized (gptq), and no adapter of ours"),
+        (IN_FOUR_BITS, {"method": "lora"}, "are in four bits, on which only peft.method: qlora trains. Use it"),
+        (IN_FOUR_BITS, {"method": "qlora", "quantization": {}}, "in four bits already, in their own way. Leave out"),
+    ],
+    ids=["another quantization", "four bits without qlora", "four bits quantized again"],
+)
+def test_files_that_are_quantized_otherwise_are_refused(own: dict[str, Any], peft: dict[str, Any], words: str) -> None:
+    from transformers import LlamaConfig
+
+    with pytest.raises(ConfigurationError) as raised:
+        quantized.refuse_other(LlamaConfig(quantization_config=own), tiny.config(peft=peft))
+
+    assert words in raised.value.message
+
+
 def test_a_device_without_four_bit_weights_is_said_so() -> None:
     with pytest.raises(ConfigurationError) as raised:
         quantized.refuse_lacking(torch.device("mps"), Quantization())
@@ -127,7 +146,9 @@ def test_a_device_without_four_bit_weights_is_said_so() -> None:
 
 def test_an_adapter_on_four_bits_is_exact_over_restarts_and_merged(job: Job, place: Path) -> None:
     blocks = language.blocks(place, "texts", peft=QLORA, output={"merged": True})
-    wanted = changed({**job.config, **blocks}, training={"max_steps": 12, "bf16": True})
+    blocks["model"] = {"uri": f"file://{place / 'llama'}", "dtype": "bfloat16"}
+    training = {"max_steps": 12, "bf16": True, "gradient_checkpointing": True}
+    wanted = changed({**job.config, **blocks}, training=training)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     again = replace(job, config=wanted, folder=job.folder / "again")
 

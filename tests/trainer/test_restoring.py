@@ -135,6 +135,7 @@ def restored(manifest: Manifest) -> Restored:
 CHANGES: dict[str, dict[str, Any]] = {
     "configuration": {"mathematics": "other"},
     "content": {"dataset": "other"},
+    "under the adapter changed": {"base": "other"},
     "processes changed from 1 to 2": {"world_size": 2},
 }
 

@@ -34,6 +34,19 @@ RULES = (
         field=".model.freeze",
     ),
     Rule(
+        at="spec.peft",
+        rule="!has(self.quantization) || self.method == 'qlora'",
+        message="quantization is for method: qlora; leave it out, or choose qlora.",
+        field=".quantization",
+    ),
+    Rule(
+        at="spec",
+        rule="!has(self.peft) || !has(self.training.optim) || "
+        "!self.training.optim.matches('^(galore|apollo|lomo|adalomo)')",
+        message="This optimizer works on whole matrices, and peft trains none; choose another, or leave peft out.",
+        field=".training.optim",
+    ),
+    Rule(
         at="spec.peft.targetModules",
         rule="size(self) == 1 || (size(self) > 0 && !('all-linear' in self))",
         message="Name at least one module; all-linear stands alone.",

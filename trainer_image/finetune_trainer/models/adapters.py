@@ -81,7 +81,7 @@ def refuse(place: Path, config: RunConfig) -> None:
 
 
 def _refuse_as_model(place: Path, config: RunConfig) -> None:
-    if (place / SETTINGS).exists() and not (place / "config.json").exists():
+    if (place / SETTINGS).exists():  # Whatever lies beside it, transformers would load what it names as its base.
         base = json.loads((place / SETTINGS).read_text()).get("base_model_name_or_path") or "another model"
         raise ConfigurationError(
             "ModelUnsuitable",

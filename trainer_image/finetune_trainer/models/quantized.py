@@ -22,8 +22,8 @@ def refuse_other(shape: Any, config: RunConfig) -> None:
     if config.peft is None or config.peft.method != "qlora":
         raise ConfigurationError(
             "QuantizationUnsupported",
-            f"The weights of {config.model.uri} are in four bits, and only an adapter can be trained on those. Use "
-            "peft.method: qlora, or choose the model that it was made from.",
+            f"The weights of {config.model.uri} are in four bits, on which only peft.method: qlora trains. Use it, "
+            "or choose the model that it was made from.",
         )
     if config.peft.quantization is not None:
         raise ConfigurationError(
