@@ -20,9 +20,10 @@ OF_PROGRAMS = frozenset({"own-program"})
 """Their steps are their own affair; `tests/trainer/test_program.py` runs them."""
 OF_ARTIFACTS = frozenset({"from-artifact"})
 """They need what another job has left; `tests/trainer/test_sources.py` runs them."""
-EXAMPLES = sorted(
-    p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in OF_PROGRAMS | OF_ARTIFACTS
-)
+OF_BUCKETS = frozenset({"buckets"})
+"""They need a store; `tests/trainer/test_buckets.py` runs them."""
+ELSEWHERE = OF_PROGRAMS | OF_ARTIFACTS | OF_BUCKETS
+EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in ELSEWHERE)
 TOKEN = {"HF_TOKEN": "hf_lab"}
 STEPS = 60
 SMALL = {"max_steps": STEPS, "per_device_train_batch_size": 2, "logging_steps": 1}

@@ -140,8 +140,8 @@ def test_a_folder_of_two_kinds_is_refused(tmp_path: Path) -> None:
     assert "files of the kinds .csv, .jsonl" in refusal(f"file://{tmp_path}", tmp_path / "cache").message
 
 
-def test_a_store_that_is_not_built_is_refused(tmp_path: Path) -> None:
-    assert refusal("s3://bucket/rows.csv", tmp_path / "cache").reason == "Unsupported"
+def test_a_scheme_that_is_not_read_is_refused(tmp_path: Path) -> None:
+    assert refusal("ftp://host/rows.csv", tmp_path / "cache").reason == "Unsupported"
 
 
 def test_fingerprints_follow_the_numbers_alone() -> None:

@@ -117,7 +117,7 @@ def test_the_data_are_on_record_once_however_often_the_job_starts(job: Job, serv
     [
         ("wandb://sandbox/tests/nothing:latest", {}, "ArtifactNotFound"),
         ("wandb://sandbox/tests/nothing:latest", {"WANDB_API_KEY": ""}, "WandbKeyMissing"),
-        ("s3://bucket/reviews.csv", {}, "Unsupported"),
+        ("ftp://host/reviews.csv", {}, "Unsupported"),
     ],
 )
 def test_what_cannot_be_read_is_said_before_training(
@@ -131,9 +131,10 @@ def test_what_cannot_be_read_is_said_before_training(
 
 def test_a_scheme_that_is_not_read_is_said_with_its_field() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"tokenizer\.uri: gs://bucket/t cannot be read; hf://, file://, wandb:// can\."
+        ConfigurationError,
+        match=r"tokenizer\.uri: ftp://host/t cannot be read; hf://, file://, wandb://, s3://, gs:// can\.",
     ):
-        sources.folder("gs://bucket/t", None, what="tokenizer")
+        sources.folder("ftp://host/t", None, what="tokenizer")
 
 
 def test_a_place_without_versions_is_read_as_it_is_written(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_column_that_is_not_there_is_said_with_those_that_are(
         ({"model_fields": {"freeze": ["*"]}}, "NothingToTrain"),
         ({"model_fields": {"config": {"hiden_size": 3}}}, "ModelConfigUnknown"),
         ({"model_fields": {"uri": "file:///nowhere/at/all"}}, "ModelNotFound"),
-        ({"model_fields": {"uri": "s3://bucket/model"}}, "Unsupported"),
+        ({"model_fields": {"uri": "ftp://host/model"}}, "Unsupported"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused(

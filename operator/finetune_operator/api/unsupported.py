@@ -8,7 +8,6 @@ from finetune_operator.api.program_rules import idle
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
 REASON = "Unsupported"
-BUILT_SCHEMES = ("hf://", "file://", "wandb://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,30 +22,7 @@ class Feature:
     """Whether a job asks for it."""
 
 
-def is_elsewhere(uri: str | None) -> bool:
-    """Whether a uri names a store that cannot be read yet."""
-    return uri is not None and not uri.startswith(BUILT_SCHEMES)
-
-
 TABLE = (
-    Feature(
-        field="spec.model.uri",
-        message="Models are read from hf://, file:// and wandb:// only; put the model on a volume or in W&B.",
-        is_asked_for=lambda spec: spec.model is not None and is_elsewhere(spec.model.uri),
-    ),
-    Feature(
-        field="spec.tokenizer.uri",
-        message="Tokenizers are read from hf://, file:// and wandb:// only; put it on a volume or in W&B.",
-        is_asked_for=lambda spec: is_elsewhere(spec.tokenizer.uri),
-    ),
-    Feature(
-        field="spec.dataset.uri",
-        message="Data sets are read from hf://, file:// and wandb:// only; put the data on a volume or in W&B.",
-        is_asked_for=lambda spec: (
-            spec.dataset is not None
-            and any(map(is_elsewhere, (spec.dataset.uri, *(one.uri for one in spec.dataset.mix))))
-        ),
-    ),
     Feature(
         field="spec.training.torch_compile",
         message="Compiled models do not resume bit for bit; leave it out, with its backend and mode.",
@@ -72,11 +48,6 @@ TABLE = (
         field="spec.compute.minNodes",
         message="Going on with fewer nodes is not built; leave it out.",
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,
-    ),
-    Feature(
-        field="spec.output.uri",
-        message="Writing the model to object storage is not built; use output.volume, or its W&B artifact.",
-        is_asked_for=lambda spec: spec.output.uri is not None,
     ),
     Feature(
         field="spec.queueName",

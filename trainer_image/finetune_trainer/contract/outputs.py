@@ -42,4 +42,4 @@ class Output(Model):
     volume: VolumeReference | None = None
     """A volume."""
     uri: str | None = None
-    """An s3:// or gs:// folder."""
+    """A folder of a bucket, s3:// or gs://, with nothing else in it."""

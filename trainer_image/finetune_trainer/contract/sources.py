@@ -11,7 +11,7 @@ class ModelSource(Model):
     """The model to start from."""
 
     uri: str
-    """Where it is: hf://owner/name, file:///mounted/path or wandb://entity/project/artifact:alias."""
+    """Where it is: hf://owner/name, file:///mounted/path, wandb://entity/project/artifact:alias, s3:// or gs://."""
     revision: str | None = None
     """The branch, tag or commit of an hf:// model; the default branch when absent."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "float32"
@@ -150,7 +150,7 @@ class DatasetSource(Model):
     """The data."""
 
     uri: str
-    """Where it is: hf://owner/name, file:///path of a file or folder, or wandb://entity/project/artifact:alias.
+    """Where it is: hf://owner/name, wandb://entity/project/artifact:alias, or a file or folder, file://, s3:// or gs://.
 
     Files are CSV, JSON, JSON lines, Parquet, Arrow or text.
     """
