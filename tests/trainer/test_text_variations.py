@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from finetune_trainer.data.keyed import generator
-from finetune_trainer.data.text_variations import VARIATIONS
+from finetune_trainer.data.text_variations import VARIATIONS, WORD
 
 from tests.trainer import further
 from tests.trainer.preparing import ready, refusal
@@ -80,6 +80,15 @@ def test_a_text_varies_by_the_epoch_and_is_the_same_in_each(name: str) -> None:
 @pytest.mark.parametrize("words", [[], ["a"], ["dog", "x"]], ids=len)
 def test_a_short_text_keeps_a_word(name: str, words: list[str]) -> None:
     assert {bool(found) for found in outcomes(name, words)} == {bool(words)}
+
+
+@pytest.mark.parametrize("name", ["word-swap", "word-case", "letter-swap"])
+def test_lines_stay_where_they_are(name: str) -> None:
+    lines = WORD.findall("the dog sees\na cat\n\nand  likes the tree")
+
+    found = outcomes(name, lines)
+
+    assert {tuple(len(word) - len(word.rstrip()) for word in words) for words in found} == {(1, 1, 1, 1, 2, 2, 1, 1, 0)}
 
 
 @pytest.fixture(scope="module")

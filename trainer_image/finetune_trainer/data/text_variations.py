@@ -1,8 +1,10 @@
 """Texts varied by chance, in ways that leave alone what is learned of them; none needs a model or a list of words.
 
-Words are what stands between spaces; a text without any is one word, of which only letters are ever changed.
+Words are what stands between spaces, and take those that follow them along; a text without any is one word, of which
+only letters are ever changed.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +16,9 @@ from finetune_trainer.data import Encode
 
 SHARE = 0.1
 """The share of words that is changed, as is usual."""
-CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title)
+CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.capitalize)
+
+WORD = re.compile(r"\S+\s*")
 
 Words = list[str]
 
@@ -26,12 +30,13 @@ def deleted(words: Words, dice: np.random.Generator) -> Words:
 
 
 def swapped(words: Words, dice: np.random.Generator) -> Words:
-    """The words, some of which have changed places with their neighbors."""
-    given = list(words)
+    """The words, some of which have changed places with their neighbors; the spaces stay where they are."""
+    given = [word.rstrip() for word in words]
+    spaces = [word[len(bare) :] for word, bare in zip(words, given, strict=True)]
     for _ in range(_some(words) if len(words) > 1 else 0):
         place = int(dice.integers(len(given) - 1))
         given[place], given[place + 1] = given[place + 1], given[place]
-    return given
+    return [word + space for word, space in zip(given, spaces, strict=True)]
 
 
 def cropped(words: Words, dice: np.random.Generator) -> Words:
@@ -53,8 +58,9 @@ def mistyped(words: Words, dice: np.random.Generator) -> Words:
     chances, places = dice.random(len(words)), dice.random(len(words))
     told = zip(words, chances, places, strict=True)
     return [
-        _turned(word, int(place * (len(word) - 1))) if chance < SHARE and len(word) > 1 else word
+        _turned(word, int(place * (length - 1))) if chance < SHARE and length > 1 else word
         for word, chance, place in told
+        for length in [len(word.rstrip())]
     ]
 
 
@@ -95,7 +101,7 @@ class Varied:
         return {name: values[0] for name, values in made.items()}
 
     def _text(self, text: str, dice: np.random.Generator) -> str:
-        words = text.split()
+        words = WORD.findall(text)
         for name in self.names:
             words = VARIATIONS[name](words, dice)
-        return " ".join(words)
+        return "".join(words).rstrip()
