@@ -27,6 +27,10 @@ SHARED_OUT = {
     "zero-3-accumulated": {"distributed": {"deepspeed": {"zeroStage": 3}}, "globalBatchSize": 8, "batch": 2},
 }
 """Ways in which two ranks share eight examples."""
+UNEVEN = {f"{rows} rows {way}": (rows, SHARED_OUT[way]) for rows in (9, 15) for way in ("ddp", "zero-2-accumulated")}
+"""Epochs of two steps, of which the second is one that two ranks cannot share evenly."""
+
+IN_FOUR_BITS = {"peft": {"method": "qlora", "r": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(place: Path, task: str, batch: int, **blocks: Any) -> RunConfig:
-    """Four steps of eight examples, and an evaluation of 21 in batches that do not fit."""
+def job(place: Path, task: str, batch: int, rows: int | None = None, **blocks: Any) -> RunConfig:
+    """Four steps of eight examples, from so many rows, and an evaluation of 21 in batches that do not fit."""
     training = {
         "max_steps": 4,
         "per_device_train_batch_size": batch,
@@ -59,7 +63,7 @@ def job(place: Path, task: str, batch: int, **blocks: Any) -> RunConfig:
         f"file://{place / 'rows.jsonl'}",
         task=task,
         training=training,
-        data={"splits": {"evaluation": "train[:21]"}},
+        data={"splits": {"evaluation": "train[:21]"}, "maxSamples": {"train": rows}},
         **blocks,
     )
 
@@ -81,6 +85,13 @@ def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
             settings = dict(blocks)
             case = job(place, task, settings.pop("batch", 4), **settings)
             cases[f"{task} {way}"] = case.model_dump(mode="json", exclude_unset=True)
+    for name, (rows, blocks) in UNEVEN.items():
+        settings = dict(blocks)
+        case = job(place, TASKS[0], settings.pop("batch", 4), rows, **settings)
+        cases[name] = case.model_dump(mode="json", exclude_unset=True)
+    for way in ("ddp", "zero-2"):
+        case = job(place, TASKS[0], 4, **SHARED_OUT[way], **IN_FOUR_BITS)
+        cases[f"in four bits {way}"] = case.model_dump(mode="json", exclude_unset=True)
     for task in further.TASKS:
         cases[f"{task} ddp"] = job(place, task, 4).model_dump(mode="json", exclude_unset=True)
     (place / "cases.json").write_text(json.dumps(cases))
@@ -113,6 +124,28 @@ def test_two_ranks_log_what_one_process_logs(
     task: str, way: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
 ) -> None:
     assert in_two[f"{task} {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone[task]]
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_rows_that_two_ranks_share_unevenly_count_once_each(
+    name: str, in_two: dict[str, tuple[Rows, str]], place: Path
+) -> None:
+    from tests.trainer.learn import logged
+
+    assert in_two[name][0] == [
+        pytest.approx(row, rel=1e-4) for row in logged(job(place, TASKS[0], 8, UNEVEN[name][0]), place)
+    ]
+
+
+@pytest.mark.parametrize("way", ["ddp", "zero-2"])
+def test_an_adapter_on_four_bits_learns_the_same_in_two_ranks(
+    way: str, in_two: dict[str, tuple[Rows, str]], place: Path
+) -> None:
+    from tests.trainer.learn import logged
+
+    alone = logged(job(place, TASKS[0], 8, **IN_FOUR_BITS), place)
+
+    assert in_two[f"in four bits {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone]
 
 
 @pytest.mark.parametrize("task", further.TASKS)

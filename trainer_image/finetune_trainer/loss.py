@@ -4,7 +4,9 @@ transformers takes most models' own loss for a sum that was divided by the items
 mean of one pass, so that loss and gradients grow with accumulation and world size. Here the sum is ours.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +15,8 @@ from torch.nn import functional
 
 IGNORED = -100
 """The label of a position that is not predicted."""
+REPEATED = "is_repeated"
+"""In a batch: all of it is another process's too. It is passed through, for all must pass, and counts nothing."""
 
 
 class TaskLoss(Protocol):
@@ -156,7 +160,8 @@ def loss(  # noqa: PLR0917 - As the Trainer has them, and how the task is comput
 
 def items(function: TaskLoss, batches: Iterable[dict[str, Any]], args: Any, accelerator: Any) -> torch.Tensor:
     """The divisor of a step: what is predicted in all its passes, of all processes unless the job says of each."""
-    counted = sum((function.items(batch["labels"]) for batch in batches), start=torch.tensor(0)).to(args.device)
+    own = (batch["labels"] for batch in batches if REPEATED not in batch)
+    counted = sum((function.items(labels) for labels in own), start=torch.tensor(0)).to(args.device)
     if args.average_tokens_across_devices and args.world_size > 1:
         counted = accelerator.gather(counted).sum()
     return _divisor(counted)
@@ -165,6 +170,18 @@ def items(function: TaskLoss, batches: Iterable[dict[str, Any]], args: Any, acce
 def _divisor(counted: torch.Tensor) -> torch.Tensor:
     """What was counted, or 1 for nothing; weights may well come to less than 1."""
     return torch.where(counted > 0, counted, torch.ones_like(counted))
+
+
+def own_rows(batch: Mapping[str, Any], num_examples: int, args: Any) -> dict[str, Any]:
+    """The last batch of an epoch without the rows that accelerate has repeated to give every process as many.
+
+    All processes together then learn from each example once, as a single one would.
+    """
+    rows = len(batch["labels"])
+    rest = num_examples % (rows * args.world_size)
+    own = rest - args.process_index * rows if rest else rows
+    cut = {name: value[: max(own, 1)] if torch.is_tensor(value) else value for name, value in batch.items()}
+    return cut if own > 0 else {**cut, REPEATED: True}
 
 
 class RightLoss:
@@ -176,12 +193,29 @@ class RightLoss:
     """Tells the Trainer not to divide by the accumulation steps once more."""
     args: Any
     accelerator: Any
+    train_dataset: Any
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: Any
+    ) -> tuple[list[dict[str, Any]], Any]:
+        """The batches of a step, and what the step is divided by."""
+        batches = [*itertools.islice(epoch_iterator, num_batches)]
+        if batches and self._may_repeat() and self.accelerator.gradient_state.end_of_dataloader:
+            with contextlib.suppress(TypeError):  # A stream has no length, and is not dealt out in rounds.
+                batches[-1] = own_rows(batches[-1], len(self.train_dataset), self.args)
+        return batches, self._get_num_items_in_batch(batches, device)
+
+    def _may_repeat(self) -> bool:
+        deals_rounds = self.args.train_sampling_strategy != "batch_rebalance" and not self.args.dataloader_drop_last
+        return deals_rounds and self.args.world_size > 1
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This pass's share of the step's loss."""
+        is_repeated = inputs.pop(REPEATED, False)
         value, outputs = loss(self.task_loss, model, inputs, num_items_in_batch, self.args, self.task_outputs)
+        value = value * 0.0 if is_repeated else value
         return (value, outputs) if return_outputs else value
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:  # noqa: ARG002 - The Trainer's own signature.
