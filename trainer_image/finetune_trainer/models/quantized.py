@@ -117,7 +117,7 @@ def four_bit_layers(made: Any) -> Iterable[Any]:
     """The layers of a model that hold their weights in four bits."""
     if not getattr(made, "is_loaded_in_4bit", False):
         return ()
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     return [layer for layer in made.modules() if isinstance(layer, Linear4bit)]
 
@@ -127,7 +127,7 @@ def merged(adapted: Any) -> Any:
 
     Left to peft, what was merged would be quantized again.
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
     from peft.tuners.lora import Linear4bit as Adapted
 
     adapted = adapted.to("cpu")
@@ -139,9 +139,21 @@ def merged(adapted: Any) -> Any:
     for name, layer in [*whole.named_modules()]:
         if isinstance(layer, Linear4bit):
             whole.set_submodule(name, _plain(layer, 0.0))
+    _forget(whole)
+    return whole
+
+
+def _forget(whole: Any) -> None:
+    """Take from a model what says that its weights are quantized, or were when they were read."""
     whole.hf_quantizer.remove_quantization_config(whole)
     whole.is_loaded_in_4bit = False
-    return whole
+    names = "_weight_conversions"  # By which the files would be written as they were read.
+    kept = [one for one in getattr(whole, names, None) or () if not _is_of_bits(one)]
+    setattr(whole, names, kept or None)
+
+
+def _is_of_bits(conversion: Any) -> bool:
+    return any(hasattr(operation, "hf_quantizer") for operation in getattr(conversion, "operations", ()))
 
 
 def _plain(layer: Any, added: Any) -> Any:
