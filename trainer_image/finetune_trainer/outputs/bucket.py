@@ -11,7 +11,7 @@ from pathlib import Path
 from finetune_trainer import buckets
 from finetune_trainer.buckets import DELIVERY, Delivery
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.files import NOT_A_MODEL
 from finetune_trainer.outputs.output import Final
 from finetune_trainer.pod.surroundings import Surroundings
@@ -41,7 +41,15 @@ def check(config: RunConfig, here: Surroundings) -> None:
 
 
 def deliver(final: Final) -> None:
-    """Send what is not there yet, take away what a former model left, then say that it is whole."""
+    """Bring the model there; a store that is away is no reason to train again."""
+    try:
+        _deliver(final)
+    except RetryLater as problem:
+        raise RetryLater(problem.reason, f"Training is done. {problem.message}") from problem
+
+
+def _deliver(final: Final) -> None:
+    """Say that the model is coming, send it, take away what a former one left, then say that it is whole."""
     place, job = _place(final.config), final.config.job.uid
     files = {name: one.sha256 for name, one in entries(final.folder).items() if not _is_left_out(name)}
     whole = Delivery(complete=True, job=job, files=files)
