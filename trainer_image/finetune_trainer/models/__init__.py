@@ -176,7 +176,7 @@ def _positions(made: Any) -> int | None:
     known: int | None = getattr(made.config, "max_position_embeddings", None)
     for name, module in made.named_modules():
         # RoBERTa and its kin begin to count behind the padding token.
-        before = getattr(module, "padding_idx", None) if name.endswith("position_embeddings") else None
+        before: int | None = getattr(module, "padding_idx", None) if name.endswith("position_embeddings") else None
         if known is not None and before is not None:
             return known - before - 1
     return known
