@@ -59,10 +59,10 @@ name: {{ printf "%s-%s" .Release.Namespace (include "finetune.fullname" .) }}
 {{- define "finetune.rules" -}}
 - apiGroups: [finetune.dev]
   resources: [finetunejobs]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [finetune.dev]
   resources: [finetunejobs/status]
-  verbs: [get, patch]
+  verbs: [patch]
 # Asked for by clusters that check who may make an object the owner of another.
 - apiGroups: [finetune.dev]
   resources: [finetunejobs/finalizers]
@@ -75,5 +75,5 @@ name: {{ printf "%s-%s" .Release.Namespace (include "finetune.fullname" .) }}
   verbs: [get, create, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
