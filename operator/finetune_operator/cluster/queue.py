@@ -1,7 +1,7 @@
 """A queue of keys: what is added twice is worked on once, never by two workers at a time, and again after a failure."""
 
 import asyncio
-from collections import deque
+import itertools
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -21,13 +21,14 @@ class Queue(Generic[KeyT]):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: deque[tuple[KeyT, float]] = deque()
-        self._queued: set[KeyT] = set()
+        self._waiting: dict[KeyT, float] = {}
+        """Since when, in the order in which they came."""
+        self._line: asyncio.Queue[KeyT] = asyncio.Queue()
+        """The same keys; it wakes one worker for each, where an Event would wake them all."""
         self._working: dict[KeyT, float] = {}
         self._again: set[KeyT] = set()
         self._timers: dict[KeyT, tuple[float, Timer]] = {}
         self._failures: dict[KeyT, int] = {}
-        self._arrived = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -36,10 +37,9 @@ class Queue(Generic[KeyT]):
         """Ask for a pass over this key as soon as a worker is free."""
         if key in self._working:
             self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
-            self._waiting.append((key, self._clock.monotonic()))
-            self._arrived.set()
+        elif key not in self._waiting:
+            self._waiting[key] = self._clock.monotonic()
+            self._line.put_nowait(key)
 
     def add_after(self, key: KeyT, seconds: float) -> None:
         """Ask for a pass after that time; the sooner of two wishes holds."""
@@ -69,7 +69,7 @@ class Queue(Generic[KeyT]):
     @property
     def oldest_seconds(self) -> float:
         """How long the oldest key has waited, or been worked on: what a stuck worker shows in."""
-        since = [*self._working.values(), *([self._waiting[0][1]] if self._waiting else ())]
+        since = [*self._working.values(), *itertools.islice(self._waiting.values(), 1)]
         return self._clock.monotonic() - min(since) if since else 0.0
 
     async def work(self, one_pass: Callable[[KeyT], Awaitable[None]], *, workers: int) -> None:
@@ -87,11 +87,8 @@ class Queue(Generic[KeyT]):
                 self._done(key)
 
     async def _next(self) -> KeyT:
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
-        key, _ = self._waiting.popleft()
-        self._queued.discard(key)
+        key = await self._line.get()
+        del self._waiting[key]
         self._working[key] = self._clock.monotonic()
         return key
 
