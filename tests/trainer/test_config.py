@@ -121,7 +121,7 @@ def test_fsdp_is_the_second_version_with_a_whole_model() -> None:
     ("blocks", "reason"),
     [
         ({"distributed": {"fsdp": {}}}, "FsdpAlone"),
-        ({"distributed": {"fsdp": {}}, "peft": {"method": "lora"}}, "Unsupported"),
+        ({"distributed": {"fsdp": {}}, "peft": {"method": "qlora"}}, "Unsupported"),
         ({"training": {"torch_compile_mode": "default"}}, "Unsupported"),
         ({"distributed": {"deepspeed": {}}}, "DeepSpeedUnsaid"),
         ({"distributed": {"deepspeed": {"zeroStage": 1, "config": {"a": 1}}}}, "DeepSpeedContradicted"),

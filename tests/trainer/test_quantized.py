@@ -62,7 +62,19 @@ def test_what_is_trained_in_full_keeps_its_type(place: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("model", ["llama", "gpt2"])
+@pytest.fixture(scope="module")
+def in_four_bits(place: Path) -> None:
+    """Put `llama-4bit` there, whose files are in four bits."""
+    import transformers
+
+    wanted = transformers.BitsAndBytesConfig(load_in_4bit=True)
+    made = transformers.AutoModelForCausalLM.from_pretrained(place / "llama", quantization_config=wanted)
+    made.save_pretrained(place / "llama-4bit")
+    transformers.AutoTokenizer.from_pretrained(place / "llama").save_pretrained(place / "llama-4bit")
+
+
+@pytest.mark.usefixtures("in_four_bits")
+@pytest.mark.parametrize("model", ["llama", "gpt2", "llama-4bit"])
 def test_a_merged_model_is_whole_and_says_what_its_adapter_said(model: str, place: Path, tmp_path: Path) -> None:
     from finetune_trainer.models.adapters import save_final
     from transformers import AutoModelForCausalLM

@@ -22,6 +22,11 @@ class Feature:
     """Whether a job asks for it."""
 
 
+def is_of_32_bits(spec: FineTuneJobSpec) -> bool:
+    """Whether a job's model is loaded in 32 bits."""
+    return spec.model is None or spec.model.dtype == "float32"
+
+
 TABLE = (
     Feature(
         field="spec.training.torch_compile",
@@ -42,6 +47,19 @@ TABLE = (
             (spec.peft is not None or spec.tokenizer.packing or spec.task == "preference")
             and spec.distributed.deepspeed is not None
             and spec.distributed.deepspeed.zero_stage == 3
+        ),
+    ),
+    Feature(
+        field="spec.distributed.fsdp",
+        message="With FSDP, preferences, QLoRA, DoRA, output.merged and adapters on a model.dtype of 16 bits are not "
+        "built; use distributed.ddp, or ZeRO.",
+        is_asked_for=lambda spec: (
+            spec.distributed.fsdp is not None
+            and (
+                spec.task == "preference"
+                or spec.output.merged
+                or (spec.peft is not None and (spec.peft.method != "lora" or not is_of_32_bits(spec)))
+            )
         ),
     ),
     Feature(

@@ -69,7 +69,15 @@ def load_scattered(model: Any, folder: Path, *, is_first: bool) -> None:
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
-    set_model_state_dict(model, _weights(folder) if is_first else {}, options=options)
+    found = _weights(folder) if is_first else {}
+    if hasattr(model, "peft_config") and is_first:
+        found = {name: found[_saved(name)] for name, one in model.named_parameters() if one.requires_grad}
+    set_model_state_dict(model, found, options=options)
+
+
+def _saved(name: str) -> str:
+    """What peft calls a trained parameter in a file."""
+    return name.replace("modules_to_save.default.", "").replace(".default", "")
 
 
 def _weights(folder: Path) -> dict[str, Any]:
