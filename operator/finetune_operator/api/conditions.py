@@ -1,6 +1,7 @@
 """Conditions: their types, their grammar, and the one function that changes a set of them."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -47,7 +48,8 @@ class Condition(Model):
     """The generation of the spec that it judges."""
 
 
-class Verdict(Model):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
     """A condition without its time: what a pass concludes."""
 
     type: ConditionType
@@ -63,7 +65,10 @@ def transition(
     times = {(c.type, c.status): c.last_transition_time for c in old}
     return tuple(
         Condition(
-            **v.model_dump(),
+            type=v.type,
+            status=v.status,
+            reason=v.reason,
+            message=v.message,
             last_transition_time=times.get((v.type, v.status), now),
             observed_generation=generation,
         )
