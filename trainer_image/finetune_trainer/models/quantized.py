@@ -6,8 +6,6 @@ from typing import Any
 from finetune_trainer.contract.run_config import Quantization, RunConfig
 from finetune_trainer.errors import ConfigurationError
 
-ADVICE = "Use peft.method: lora, with model.dtype: bfloat16 to save memory."
-
 
 def refuse_other(shape: Any, config: RunConfig) -> None:
     """Refuse a model whose files are quantized in a way that nothing can be trained on, or against the job's wish."""
@@ -99,7 +97,7 @@ def refuse_lacking(device: Any, wanted: Quantization) -> None:
         raise ConfigurationError(
             "QuantizationUnsupported",
             f"peft.method: qlora needs bitsandbytes, which does not run on this node's {device.type} device: {said}. "
-            f"{ADVICE}",
+            "Use peft.method: lora, with model.dtype: bfloat16 to save memory.",
         ) from problem
 
 
