@@ -1,7 +1,6 @@
 """`port.Cluster` over the Kubernetes API: `kubernetes.aio` logs in, aiohttp transports, objects are plain dicts.
 
-The generated API classes are left aside: their models cost more CPU per call than the call itself, their transport
-a third of it.
+The generated API classes are left aside: their models cost more CPU per call than the call itself.
 """
 
 import json
