@@ -128,9 +128,15 @@ def test_code_that_cannot_be_used_is_refused_with_its_field(
         ("builtins:dict", "builtins:dict is not a transformers.TrainerCallback"),
     ],
 )
-def test_a_callback_that_is_none_is_refused(use: str, sentence: str, folder: Path) -> None:
+def test_a_callback_that_is_none_is_refused_before_it_is_made(use: str, sentence: str, folder: Path) -> None:
     one = tiny.config(extensions={"pythonPath": [str(folder)], "callbacks": [{"use": use}]})
-    extensions.check(one)
 
     with pytest.raises(ConfigurationError, match=sentence):
+        extensions.check(one)
+
+
+def test_a_function_that_makes_no_callback_is_refused() -> None:
+    one = tiny.config(extensions={"callbacks": [{"use": "time:monotonic"}]})
+
+    with pytest.raises(ConfigurationError, match="is not a transformers.TrainerCallback"):
         extensions.callbacks(one)
