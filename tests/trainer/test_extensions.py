@@ -138,5 +138,5 @@ def test_a_callback_that_is_none_is_refused_before_it_is_made(use: str, sentence
 def test_a_function_that_makes_no_callback_is_refused() -> None:
     one = tiny.config(extensions={"callbacks": [{"use": "time:monotonic"}]})
 
-    with pytest.raises(ConfigurationError, match="is not a transformers.TrainerCallback"):
+    with pytest.raises(ConfigurationError, match=r"is not a transformers\.TrainerCallback"):
         extensions.callbacks(one)
