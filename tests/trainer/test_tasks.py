@@ -109,7 +109,8 @@ def test_label_names_come_from_the_job_or_the_data(
         ([0, -1], {}, "Row 2 of train has the label -1; labels are from 0 to 0."),
         ([0, 1, 7], {"labels": ["a", "b"]}, "Row 3 of train has the label 7; labels are from 0 to 1."),
         (["a", "c"], {"labels": ["a", "b"]}, "Row 2 of train has the label 'c'; labels are one of a, b."),
-        ([0, None], {}, "Row 2 of train has no label; labels are from 0 to 0."),
+        ([0, None, 1], {}, "Row 2 of train has no label; labels are from 0 to 1."),
+        ([0, 0], {}, "Column label holds one label, 0, and nothing can be learned."),
     ],
 )
 def test_a_label_outside_the_range_is_said_with_its_row(
