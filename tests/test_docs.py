@@ -57,5 +57,12 @@ def test_every_reason_that_is_explained_is_one() -> None:
     assert [one for one in re.findall(r"`((?:[A-Z][a-z]+){2,})`", page) if f'"{one}"' not in code] == []
 
 
+def test_every_reason_of_the_trainer_is_explained() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    code = "".join(path.read_text() for path in ROOT.glob("trainer_image/**/*.py"))
+    raised = set(re.findall(r"\b(?:ConfigurationError|RetryLater)\(\s*\"(\w+)\"", code))
+    assert sorted(one for one in raised if f"`{one}`" not in page) == []
+
+
 def test_no_placeholder_is_left() -> None:
     assert re.findall(r"@[A-Z]+@", (ROOT / "README.md").read_text()) == []
