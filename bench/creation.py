@@ -23,7 +23,7 @@ class Size:
     """Jobs of a burst, and how often it is repeated."""
 
 
-FULL = Size(singles=30, at_rate=100, rates=(5, 20), bursts=((100, 3), (1000, 1)))
+FULL = Size(singles=30, at_rate=100, rates=(5, 10, 20), bursts=((100, 3), (1000, 1)))
 QUICK = Size(singles=5, at_rate=20, rates=(20,), bursts=((20, 1),))
 
 
