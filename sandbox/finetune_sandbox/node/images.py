@@ -5,6 +5,7 @@ code a second. `python -m finetune_sandbox.node.images` builds them alone.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -30,6 +31,10 @@ GIB = 1024**3
 FIRST_BUILD = 24 * GIB
 """6 GB of environment, twice while it is committed, 3 in the registry, 6 unpacked; and a reserve."""
 NEXT_BUILD = 4 * GIB
+STORES = ("images", "registry", "containerd")
+"""Of buildah, the registry and containerd: each holds the locked environment, of 3 to 7 GB."""
+MADE_OF = "made-of"
+"""The file beside them that says for which locks and Dockerfiles they were filled."""
 
 
 class ImageError(Exception):
@@ -67,6 +72,7 @@ def reserved() -> Iterator[Path]:
 def built() -> dict[str, Image]:
     """The images by name, made where they are missing or old."""
     _expect_programs()
+    forget_superseded(folder(), ROOT)
     _expect_room()
     buildah("rm", "--all")  # A build that was cut short has left its container behind, of up to 6 GB.
     if not _identity(BASE):
@@ -98,6 +104,22 @@ def _expect_programs() -> None:
         raise ImageError(
             f"{' and '.join(missing)} are missing: install the packages of {Path(__file__).with_name('packages.txt')}."
         )
+
+
+def forget_superseded(stores: Path, root: Path) -> None:
+    """Empty the stores when locks or Dockerfiles are others than those that they were filled for.
+
+    Hardly anything of an old environment can be reused, and nothing else would ever remove it.
+    """
+    digest = hashlib.sha256()
+    for file in (*sorted((root / "locks").glob("*.txt")), *(root / each for each in DOCKERFILES.values())):
+        digest.update(file.read_bytes())
+    note = stores / MADE_OF
+    if note.exists() and note.read_text() == digest.hexdigest():
+        return
+    for store in STORES:
+        shutil.rmtree(stores / store, ignore_errors=True)
+    note.write_text(digest.hexdigest())
 
 
 def _expect_room() -> None:
