@@ -79,6 +79,7 @@ class ApiServer:
             "private_key_path": known.key_file,
             "scheme": scheme.capitalize() or None,
             "token": secret or None,
+            "proxy_url": known.proxy,
         }
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
