@@ -5,6 +5,7 @@ Crash-only: whatever goes wrong ends the process, and the next one begins from w
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,8 @@ DEFAULT_LOG_LEVEL = "info"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOST = 70
 """The exit code of a leader that is none any more."""
+YOUNG_OBJECTS = 10_000
+"""As many as a few large pods have when they are parsed; with Python's 700 each pod is looked through several times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +173,16 @@ async def fenced(holding: Coroutine[Any, Any, None]) -> None:
         os._exit(LOST)
 
 
+def keep_what_was_imported() -> None:
+    """Take modules and models out of the collector's sight, and let it look less often: a seventh of a life's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
 def main() -> None:
     """Run the operator."""
     chosen = settings(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level)
+    keep_what_was_imported()
     sys.exit(asyncio.run(operate(chosen)))

@@ -3,7 +3,6 @@
 The generated API classes are left aside: their models cost more CPU per call than the call itself.
 """
 
-import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -181,7 +181,7 @@ class ApiServer:
     ) -> Manifest:
         async with converted():
             response = await self._request(method, where, query=query, body=body, content_type=content_type)
-            answer: Manifest = json.loads(await response.read())
+            answer: Manifest = orjson.loads(await response.read())
             return answer
 
     async def _request(
@@ -200,7 +200,7 @@ class ApiServer:
             method,
             url,
             headers=headers,
-            data=None if body is None else json.dumps(body),
+            data=None if body is None else orjson.dumps(body),
             timeout=timeout,
             proxy_headers=self._configuration.proxy_headers,
             server_hostname=self._configuration.tls_server_name,
@@ -254,9 +254,9 @@ def namespace_of(manifest: Manifest) -> str | None:
 
 def change(line: bytes) -> Change:
     """One line of a watch; an error in the stream is raised."""
-    event = json.loads(line)
+    event = orjson.loads(line)
     if event["type"] == "ERROR":
-        raise error(event["object"].get("code", 500), json.dumps(event["object"]).encode())
+        raise error(event["object"].get("code", 500), orjson.dumps(event["object"]))
     return Change(ChangeType(event["type"]), event["object"])
 
 
@@ -273,7 +273,7 @@ def error(status: int, body: bytes) -> port.ClusterError:
 def told_by(body: bytes) -> dict[str, Any]:
     """The Status in an error's body; empty when a proxy or something else answered."""
     try:
-        told = json.loads(body)
+        told = orjson.loads(body)
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

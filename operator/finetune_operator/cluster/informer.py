@@ -108,15 +108,17 @@ class Store(Generic[EntryT]):
         if (version := version_of(manifest)) > self._heard:
             self._put(manifest, version, is_news=False)
 
-    def replace(self, listing: Listing, *, within: Callable[[Key], bool] = lambda _: True) -> None:
-        """Take in a whole list; what it lacks is gone, unless it is younger than the list."""
+    def replace(self, listing: Listing, *, of: Key | None = None) -> None:
+        """Take in a list of everything, or of one owner; what it lacks is gone, unless it is younger than the list."""
         version = int(listing.resource_version)
         for manifest in listing.items:
             self._put(manifest, version_of(manifest))
         present = {key_of(manifest) for manifest in listing.items}
-        for key in [key for key in self._held if key not in present and within(self._held[key].owner)]:
+        known = self._held.keys() if of is None else self._owned.get(of, set())
+        for key in known - present:
             self._remove(key, version)
-        self._heard = max(self._heard, version)
+        if of is None:
+            self._heard = max(self._heard, version)
 
     def _put(self, manifest: Manifest, version: int, *, is_news: bool = True) -> None:
         key = key_of(manifest)

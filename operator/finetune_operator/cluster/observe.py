@@ -93,7 +93,7 @@ class Observer:
         key = Key(job.metadata.namespace, job.metadata.name)
         if look.live_pods:
             listing = await self._cluster.list(selection_of(POD, key))
-            self._pods.replace(listing, within=key.__eq__)
+            self._pods.replace(listing, of=key)
         return Observed(
             job=job,
             # Kubernetes' times have no fractions, and the status shows them to people.

@@ -105,8 +105,15 @@ def test_a_list_of_one_job_leaves_other_jobs_alone() -> None:
     held = store()
     held.apply(Change(ChangeType.ADDED, thing("a", version=1)))
     held.apply(Change(ChangeType.ADDED, thing("b", version=2, value="kept")))
-    held.replace(Listing((), "9"), within=A.__eq__)
+    held.replace(Listing((), "9"), of=A)
     assert held.all() == ("kept",)
+
+
+def test_a_list_of_one_job_makes_no_write_to_another_look_old() -> None:
+    held = store()
+    held.replace(Listing((), "9"), of=A)
+    held.wrote(thing("b", version=8, value="ours"))
+    assert held.all() == ("ours",)
 
 
 def test_entries_are_found_by_their_owner_in_order() -> None:
