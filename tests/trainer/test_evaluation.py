@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from finetune_trainer.config import plan
+from finetune_trainer.contract.outcome import OutcomeKind
 from finetune_trainer.evaluation import MOST_CLASSES, by_class
 from finetune_trainer.measuring.showing import Answers
 
@@ -52,6 +53,46 @@ def test_a_better_model_is_told_by_the_right_end_of_its_metric(
     said = plan(tiny.config(evaluation=evaluation, training=training), 1).arguments
 
     assert (said["metric_for_best_model"], said.get("greater_is_better", best[1])) == best
+
+
+PLATEAU = {"lr_scheduler_type": "reduce_lr_on_plateau"}
+
+
+def test_a_rate_that_follows_the_evaluations_remembers_bad_ones_over_restarts(job: Job) -> None:
+    wont_do = {"patience": 1, "threshold": 9.0, "threshold_mode": "abs", "factor": 0.5}
+    training = {**PLATEAU, "lr_scheduler_kwargs": wont_do, "max_steps": 17, "logging_steps": 1}
+    wanted = changed(dict(job.config), training={**training, "metric_for_best_model": "f1"})
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 9, 11)
+
+    rates = {row["step"]: row["learning_rate"] for row in rows(plain) if "learning_rate" in row}
+    assert (result(again), [rates[step] for step in (12, 13, 17)]) == (result(plain), [1e-3, 5e-4, 5e-4])
+
+
+@pytest.mark.parametrize(
+    ("training", "mode"),
+    [
+        ({**PLATEAU, "metric_for_best_model": "accuracy"}, "max"),
+        ({**PLATEAU, "metric_for_best_model": "accuracy", "lr_scheduler_kwargs": {"mode": "min"}}, "min"),
+        ({**PLATEAU, "metric_for_best_model": "perplexity"}, None),
+        ({**PLATEAU}, None),
+        ({"metric_for_best_model": "accuracy"}, None),
+    ],
+)
+def test_a_rate_follows_its_metric_to_the_right_end(training: dict[str, Any], mode: str | None) -> None:
+    said = plan(tiny.config(training={"eval_strategy": "epoch", **training}), 1).arguments
+
+    assert said.get("lr_scheduler_kwargs", {}).get("mode") == mode
+
+
+def test_a_metric_that_no_evaluation_has_ends_the_job_at_the_first_one(job: Job) -> None:
+    own = {"metrics": [{"use": "numpy:array_equal"}]}
+    training = {**PLATEAU, "metric_for_best_model": "brier", "max_steps": 6, "eval_steps": 2}
+    word = replace(job, config=changed(dict(job.config), extensions=own, training=training)).attempt().outcome()
+
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "MetricUnknown")
+    assert word.message.startswith("training.metric_for_best_model: brier was not measured. There are: loss, accuracy,")
+    assert word.message.endswith("array_equal. Choose one.")
 
 
 def test_further_splits_and_the_test_split_are_measured_the_same_after_a_stop_and_a_kill(

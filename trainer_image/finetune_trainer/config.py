@@ -20,6 +20,8 @@ DEFAULT_BATCH_SIZE = 8
 """transformers' per_device_train_batch_size."""
 BETTER_WHEN_LOWER = frozenset({"loss", "perplexity", "mse", "mae", "rmse"})
 """Metrics of which transformers knows only the first to be better when lower."""
+FOLLOWING = frozenset({"reduce_lr_on_plateau", "greedy"})
+"""Courses of the learning rate that follow the evaluations."""
 DEFAULT_CLIPPING = 1.0
 """transformers' max_grad_norm."""
 EVAL_ACCUMULATION = 32
@@ -85,6 +87,7 @@ def plan(config: RunConfig, world_size: int) -> Plan:
     settings: dict[str, Any] = {"disable_tqdm": True, "eval_accumulation_steps": EVAL_ACCUMULATION, **wanted}
     settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
     settings |= _best(config, wanted) | streams.settings(config)
+    settings |= _direction(settings)
     if config.distributed.deepspeed is not None:
         said = _said_to_deepspeed(wanted, batch, accumulation, world_size)
         settings |= {"deepspeed": deepspeed.settings(config.distributed.deepspeed, said), "optim": _optimizer(wanted)}
@@ -123,6 +126,16 @@ def _best(config: RunConfig, wanted: Mapping[str, Any]) -> dict[str, Any]:
         return {"metric_for_best_model": "loss"} if config.evaluation.early_stopping is not None else {}
     lower = str(metric).rpartition("/")[2].removeprefix("eval_") in BETTER_WHEN_LOWER
     return {"greater_is_better": False} if lower and wanted.get("greater_is_better") is None else {}
+
+
+def _direction(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a rate that follows the evaluations looks for better; transformers has it follow every metric downwards."""
+    metric, upwards = settings.get("metric_for_best_model") or "loss", settings.get("greater_is_better")
+    if upwards is None:
+        upwards = not str(metric).endswith("loss")
+    if settings.get("lr_scheduler_type") not in FOLLOWING or not upwards:
+        return {}
+    return {"lr_scheduler_kwargs": {"mode": "max", **(settings.get("lr_scheduler_kwargs") or {})}}
 
 
 def _said_to_deepspeed(

@@ -21,6 +21,8 @@ from finetune_trainer.prepared import Prepared
 from finetune_trainer.trainer import RecoverableTrainer
 
 SECRET = ("token", "key", "password")
+NOT_MEASURED = ("_runtime", "_per_second", "epoch")
+"""What an evaluation's row has beside its metrics, by the ends of the names."""
 
 
 class TaskTrainer(RightLoss, Writes, SeveralSets, RecoverableTrainer):
@@ -34,16 +36,18 @@ class TaskTrainer(RightLoss, Writes, SeveralSets, RecoverableTrainer):
         """The rows of the last evaluation, for callbacks; none before the first."""
         return self.compute_metrics.last if self.compute_metrics is not None else None
 
-    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Whether an evaluation was the best so far; a metric that it does not have would not come next time either."""
-        try:
-            return bool(super()._determine_best_metric(metrics, trial))
-        except KeyError as problem:
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """An evaluation's metrics; one that the best model or the rate follows, and it lacks, would never come."""
+        found = super().evaluate(*args, **kwargs)
+        wanted = self.args.metric_for_best_model
+        if wanted is not None and f"eval_{wanted.removeprefix('eval_')}" not in found:
+            measured = (name.removeprefix("eval_") for name in found if not name.endswith(NOT_MEASURED))
             raise ConfigurationError(
                 "MetricUnknown",
-                f"training.metric_for_best_model: {self.args.metric_for_best_model} was not measured. There are: "
-                f"{', '.join(name.removeprefix('eval_') for name in metrics)}. Choose one.",
-            ) from problem
+                f"training.metric_for_best_model: {wanted} was not measured. There are: {', '.join(measured)}. Choose "
+                "one.",
+            )
+        return found
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """One forward and backward."""
