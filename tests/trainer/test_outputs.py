@@ -1,5 +1,7 @@
 """The final model reaches every place that a job names, whole and once, however often its last attempt dies."""
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +10,12 @@ from typing import Any
 import pytest
 from finetune_sandbox.hub import Access, Hub
 from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer import outputs
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.outputs import card
+from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.recovery.manifest import hashed
 
 from tests.trainer import tiny
@@ -80,6 +85,37 @@ def test_a_volume_that_cannot_be_written_to_is_refused_before_training(job: Job,
     word = replace(job, config=wanted, env={environment.OUTPUT_DIR: str(tmp_path / "file" / "no")}).attempt().outcome()
 
     assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "OutputVolumeNotWritable")
+
+
+class FullVolume(type(Path())):  # type: ignore[misc]  # The class that this machine's paths have.
+    """A folder of a volume in which no block is free, neither for a file nor for a name."""
+
+    def write_bytes(self, data: Any) -> int:
+        del data
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def rename(self, target: Any) -> Path:
+        del target
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_volume_that_is_full_ends_the_job_before_training_and_after_it_with_the_next_step(tmp_path: Path) -> None:
+    here = replace(surroundings({}), output_volume=FullVolume(tmp_path / "models"))
+    config, model = tiny.config(output={"volume": {"claimName": "models"}}), tmp_path / "final"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(bytes(1000))
+    killed = tmp_path / "models" / ".incoming-1"
+    killed.mkdir(parents=True)
+
+    with pytest.raises(ConfigurationError) as before:
+        outputs.check(config, here)
+    with pytest.raises(ConfigurationError) as after:
+        outputs.deliver(outputs.Final(folder=model, config=config, here=here))
+
+    assert (before.value.reason, after.value.reason, killed.exists()) == (*("OutputVolumeFull",) * 2, False)
+    assert before.value.message == "output.volume is full. Enlarge its claim, or remove what nobody needs."
+    assert after.value.message.startswith("output.volume has no room for the 1 MiB of the model. Enlarge its claim")
+    assert [*(tmp_path / "models").iterdir()] == []
 
 
 def test_the_hub_gets_the_model_in_a_private_repository(job: Job, hub: Hub) -> None:

@@ -14,6 +14,8 @@ from finetune_trainer.recovery.manifest import entries, first_difference
 
 MODEL = "model"
 """The folder in the volume; another job reads it as file://."""
+INCOMING = ".incoming-*"
+MAKE_ROOM = "Enlarge its claim, or remove what nobody needs."
 PROBE_BYTES = 1 << 20
 """What is written before training; no model is smaller."""
 
@@ -27,6 +29,7 @@ def check(config: RunConfig, here: Surroundings) -> None:
     """Write into the volume before training, rather than find it read-only or full after."""
     del config
     place = _mounted(here)
+    _remove(place, INCOMING)  # What a delivery that was killed has left may be what fills the volume.
     probe = place / f".probe-{time.time_ns()}"
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -34,9 +37,7 @@ def check(config: RunConfig, here: Surroundings) -> None:
         sync_to_disk(probe)
     except OSError as problem:
         if is_full(problem):
-            raise ConfigurationError(
-                "OutputVolumeFull", "output.volume is full. Enlarge its claim, or remove what nobody needs."
-            ) from problem
+            raise ConfigurationError("OutputVolumeFull", f"output.volume is full. {MAKE_ROOM}") from problem
         raise ConfigurationError(
             "OutputVolumeNotWritable",
             f"output.volume cannot be written to: {problem.strerror or problem}. Name a claim that is mounted "
@@ -62,14 +63,25 @@ def deliver(final: Final) -> None:
         fresh.rename(target)
         sync_to_disk(place)
     except OSError as problem:
+        if is_full(problem):
+            size = sum(path.stat().st_size for path in final.folder.rglob("*") if path.is_file())
+            raise ConfigurationError(
+                "OutputVolumeFull",
+                f"output.volume has no room for the {(size >> 20) + 1} MiB of the model. {MAKE_ROOM} Training is "
+                "done; tried again, the job goes on from its newest checkpoint.",
+            ) from problem
         raise RetryLater(
             "OutputVolumeFailed",
             f"The model could not be written to output.volume: {problem.strerror or problem}. Training is done; it is "
             "tried again. See that the volume has room.",
         ) from problem
     finally:
-        for left in (*place.glob(".incoming-*"), *place.glob(".old-*")):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove(place, INCOMING, ".old-*")
+
+
+def _remove(place: Path, *patterns: str) -> None:
+    for left in (path for pattern in patterns for path in place.glob(pattern)):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _compare(original: Path, copy: Path) -> None:
