@@ -30,6 +30,13 @@ JOBS: dict[str, dict[str, Any]] = {
     "no such model": {"model": "hf://nobody/nothing", **GLUE},
     "no such revision": {"model": BERT, **GLUE, "revision": "v9"},
     "no such data set": {"model": BERT, "dataset": "hf://nobody/nothing"},
+    "a program": {"model": BERT, "dataset": "hf://somebody/scripted"},
+    "a program as a stream": {
+        "model": BERT,
+        "dataset": "hf://somebody/scripted",
+        "data": {"streaming": True},
+        "training": {"max_steps": 1},
+    },
     "no such configuration": {"model": BERT, "dataset": "hf://nyu-mll/glue", "data": {"config": "nope"}},
     "no configuration": {"model": BERT, "dataset": "hf://nyu-mll/glue"},
     "no such split": {"model": BERT, "dataset": "hf://nyu-mll/glue", "data": {**MRPC, "splits": {"train": "nope"}}},
@@ -64,6 +71,9 @@ def answers(hub: str, place: Path, jobs: dict[str, dict[str, Any]]) -> dict[str,
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     folder = tmp_path_factory.mktemp("hub")
+    scripted = folder / "hub" / "datasets" / "somebody" / "scripted" / "main"
+    scripted.mkdir(parents=True)
+    (scripted / "scripted.py").write_text("raise SystemExit('I was run.')\n")
     with Hub(folder / "hub") as hub:
         return answers(hub.url, folder / "open", JOBS)
 
@@ -93,6 +103,8 @@ def test_texts_of_the_hub_are_prepared(found: dict[str, list[Any]]) -> None:
         ("no such revision", "ModelNotFound", "has no revision v9. Correct model.revision."),
         ("no such data set", "DatasetNotFound", "hf://nobody/nothing is not on the Hub"),
         ("no such data revision", "DatasetNotFound", "has no revision v9. Correct dataset.revision."),
+        ("a program", "DatasetUnsupported", "hf://somebody/scripted is a program that makes data, and such are no"),
+        ("a program as a stream", "DatasetUnsupported", "dataset.revision: refs/convert/parquet, where the Hub has"),
         ("no such configuration", "DatasetConfigNotFound", "'nope' not found. Available: ['mrpc', 'sst2']"),
         ("no configuration", "DatasetConfigNotFound", "pick one among the available configs: ['mrpc', 'sst2']"),
         ("no such split", "SplitNotFound", "has no split nope; it has train, validation, test."),
