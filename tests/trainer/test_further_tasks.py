@@ -9,6 +9,7 @@ import pytest
 from tests.trainer import further
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
+from tests.trainer.test_gang import STRATEGIES
 
 pytestmark = pytest.mark.training
 
@@ -30,9 +31,9 @@ VARIED_TRAINING = {
 """A best model of the attempt that is gone is loaded by the names that it has on the Hub."""
 
 
-def disturbed(job: Job) -> Any:
+def disturbed(job: Job, steps: tuple[int, int] = (4, 9)) -> Any:
     """The result after one stop and one kill, both in the middle of an epoch."""
-    for step, how in ((4, "stop"), (9, "kill")):
+    for step, how in zip(steps, ("stop", "kill"), strict=True):
         running = job.attempt()
         running.reach(step)
         getattr(running, how)()
@@ -41,16 +42,48 @@ def disturbed(job: Job) -> Any:
     return result(job.finish())
 
 
-@pytest.mark.parametrize("task", further.TASKS)
+def trained(job: Job, tmp_path: Path, task: str, training: dict[str, Any], **more: Any) -> Job:
+    """The job with another task."""
+    blocks = further.blocks(tmp_path, task)
+    blocks["dataset"] |= VARIED.get(task, {})
+    training |= VARIED_TRAINING.get(task, {})
+    return replace(job, config=changed(dict(job.config), training=training, **blocks, **more))
+
+
+@pytest.mark.parametrize("task", [*further.TASKS, "translation"])
 def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     task: str,
     job: Job,
     tmp_path: Path,
 ) -> None:
-    blocks = further.blocks(tmp_path, task)
-    blocks["dataset"] |= VARIED.get(task, {})
-    training = {"max_steps": 13, "eval_steps": 6, **VARIED_TRAINING.get(task, {})}
-    wanted = changed(dict(job.config), training=training, checkpoint={"everySteps": 4}, **blocks)
-    plain = replace(job, config=wanted, folder=tmp_path / "plain")
+    one = trained(job, tmp_path, task, {"max_steps": 13, "eval_steps": 6}, checkpoint={"everySteps": 4})
+    plain = replace(one, folder=tmp_path / "plain")
 
-    assert disturbed(replace(job, config=wanted)) == result(plain.finish())
+    assert disturbed(one) == result(plain.finish())
+
+
+@pytest.mark.parametrize(
+    ("task", "strategy"),
+    [
+        ("several labels", "ddp x 2"),
+        ("amounts", "ddp x 2"),
+        ("token-classification", "ddp x 2"),
+        ("summarization", "ddp x 2"),
+        ("image-classification", "ddp x 2"),
+        ("translation", "zero-2 x 2"),
+    ],
+)
+def test_two_disturbed_ranks_end_with_the_weights_and_metrics_of_undisturbed_ones(
+    task: str,
+    strategy: str,
+    job: Job,
+    tmp_path: Path,
+) -> None:
+    small = {"max_steps": 7, "eval_steps": 3, "dataloader_num_workers": 0}
+    more = {**STRATEGIES[strategy], "compute": {"processesPerNode": 2}, "checkpoint": {"everySteps": 4}}
+    one = trained(job, tmp_path, task, small, **more)
+    plain = replace(one, folder=tmp_path / "plain").finish()
+
+    assert disturbed(one, (2, 5)) == result(plain)
+    assert plain.progress is not None
+    assert plain.progress.strategy == strategy
