@@ -1,7 +1,8 @@
-"""`python -m bench [operator|recovery|trainer|examples] [--quick]`: measure, print small tables, keep the figures."""
+"""`python -m bench [operator|recovery|trainer|gpu|examples] [--quick]`: measure, print tables, keep the figures."""
 
 import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import creation, gallery, lives, network, recovery, steps
+from bench import gpu as on_gpu
 from bench.cluster import place
 from bench.figures import keep, machine
 
@@ -48,6 +50,12 @@ async def trainer(folder: Path, *, quick: bool) -> None:
     keep(f"trainer{'-quick' * quick}", figures, before)
 
 
+async def gpu(folder: Path, *, quick: bool) -> None:
+    """Tokens a second of LoRA, of a real size where there is a GPU; what is measured is kept at once."""
+    size = on_gpu.TINY if quick or not shutil.which("nvidia-smi") else on_gpu.LLAMA_8B
+    print(await asyncio.to_thread(on_gpu.kept, folder, size, f"gpu-{size.name}"))
+
+
 async def examples(_: Path, *, quick: bool) -> None:
     """Seconds of every example, for the gallery's page."""
     before = machine()
@@ -70,6 +78,7 @@ PARTS = {
     "operator": Part(measure=operator, has_cluster=True),
     "recovery": Part(measure=recovered, has_cluster=True),
     "trainer": Part(measure=trainer, has_cluster=False),
+    "gpu": Part(measure=gpu, has_cluster=False),
     "examples": Part(measure=examples, has_cluster=False),
 }
 

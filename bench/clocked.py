@@ -9,6 +9,7 @@ import resource
 import runpy
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,55 @@ def install() -> None:
     from transformers import trainer
 
     class Clock(transformers.TrainerCallback):  # type: ignore[misc]  # transformers has no types here.
-        """Notes when steps end."""
+        """Notes when steps end, and what is logged."""
 
         def __init__(self) -> None:
-            self.ended: list[float] = []
+            self.marks: list[Any] = []
+            self.rows: list[Any] = []
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             """Note it."""
-            self.ended.append(time.monotonic())
+            self.marks.append(mark())
+
+        def on_log(self, *_: Any, logs: Any = None, **__: Any) -> None:
+            """Keep the row itself: callbacks that come later add to it."""
+            self.rows.append(logs)
 
         def on_train_end(self, *_: Any, **__: Any) -> None:
             """Write it all down."""
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            Path(os.environ[STEPS_FILE]).write_text(json.dumps({"ended": self.ended, "peak_mib": peak}))
+            told = {"ended": times(self.marks), "peak_mib": peak_mib(), "rows": self.rows}
+            Path(os.environ[STEPS_FILE]).write_text(json.dumps(told))
 
     trainer.DEFAULT_CALLBACKS.append(Clock)
+
+
+def mark() -> Any:
+    """Now; on a GPU, which works on after it was told what to do, an event among its work."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return time.monotonic()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def times(marks: Sequence[Any]) -> list[float]:
+    """When the marks were passed, by this machine's clock."""
+    if not marks or isinstance(marks[0], float):
+        return list(marks)
+    marks[-1].synchronize()
+    now = time.monotonic()
+    return [now - one.elapsed_time(marks[-1]) / 1000 for one in marks]
+
+
+def peak_mib() -> float:
+    """The most memory that was in use: the GPU's own where there is one, else this process's."""
+    import torch
+
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

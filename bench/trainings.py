@@ -32,6 +32,8 @@ class Ran:
     peak_mib: float
     phases: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the phases of the start, by our trainer's own word."""
+    rows: tuple[Mapping[str, Any], ...] = ()
+    """What was logged."""
 
     @property
     def rate(self) -> float:
@@ -46,10 +48,27 @@ def invent(folder: Path) -> None:
 
 def bare(work: Path, config: Mapping[str, Any], core: int) -> Ran:
     """The stock Trainer, by a script of a few lines."""
-    return _ran(work, core, ("bench.clocked", "-m", "bench.bare_trainer", _written(work, config), str(work)), {})
+    return scripted(work, config, core, ("bench.bare_trainer",))
 
 
-def supervised(work: Path, config: Mapping[str, Any], core: int, variables: Mapping[str, str]) -> Ran:
+def scripted(
+    work: Path,
+    config: Mapping[str, Any],
+    core: int | None,
+    script: tuple[str, ...],
+    *,
+    threads: int = 1,
+    settled: int = SETTLED,
+) -> Ran:
+    """A script, by its module's name and what it is told behind run.json and the folder."""
+    module, *further = script
+    command = ("bench.clocked", "-m", module, _written(work, config), str(work), *further)
+    return _ran(work, core, command, {"OMP_NUM_THREADS": str(threads)}, settled)
+
+
+def supervised(
+    work: Path, config: Mapping[str, Any], core: int | None, variables: Mapping[str, str], *, settled: int = SETTLED
+) -> Ran:
     """Our trainer with its supervisor, as a pod runs it."""
     pod = {
         environment.WORK_DIR: str(work),
@@ -58,7 +77,7 @@ def supervised(work: Path, config: Mapping[str, Any], core: int, variables: Mapp
         environment.PROGRESS_PORT: str(free_port()),
         environment.POD_IP: "127.0.0.1",
     }
-    return _ran(work, core, ("bench.supervised", _written(work, config)), pod | dict(variables))
+    return _ran(work, core, ("bench.supervised", _written(work, config)), pod | dict(variables), settled)
 
 
 def _written(work: Path, config: Mapping[str, Any]) -> str:
@@ -68,14 +87,16 @@ def _written(work: Path, config: Mapping[str, Any]) -> str:
     return str(work / "run.json")
 
 
-def _ran(work: Path, core: int, command: tuple[str, ...], variables: Mapping[str, str]) -> Ran:
+def _ran(work: Path, core: int | None, command: tuple[str, ...], variables: Mapping[str, str], settled: int) -> Ran:
+    """Run it, on one core or wherever the machine likes."""
     steps = work / "steps.json"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "FINETUNE_"))}
     pinned = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    pinned_to = () if core is None else ("taskset", "--cpu-list", str(core))
     began = time.monotonic()
     with (work / "log").open("wb") as log:
         subprocess.run(
-            ("taskset", "--cpu-list", str(core), sys.executable, "-m", *command),
+            (*pinned_to, sys.executable, "-m", *command),
             env={**kept, **pinned, **variables, STEPS_FILE: str(steps)},
             stdout=log,
             stderr=log,
@@ -85,8 +106,13 @@ def _ran(work: Path, core: int, command: tuple[str, ...], variables: Mapping[str
         raise RuntimeError((work / "log").read_text()[-3000:])
     told = json.loads(steps.read_text())
     ended: list[float] = told["ended"]
-    intervals = tuple(after - before for before, after in pairwise(ended[SETTLED:]))
-    return Ran(intervals=intervals, start=ended[0] - began, peak_mib=told["peak_mib"], phases=_phases(work))
+    return Ran(
+        intervals=tuple(after - before for before, after in pairwise(ended[settled:])),
+        start=ended[0] - began,
+        peak_mib=told["peak_mib"],
+        phases=_phases(work),
+        rows=tuple(told["rows"]),
+    )
 
 
 def _phases(work: Path) -> Mapping[str, float]:
