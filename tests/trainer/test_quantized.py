@@ -165,3 +165,29 @@ def test_an_adapter_on_four_bits_is_exact_over_restarts_and_merged(job: Job, pla
     again = replace(job, config=wanted, folder=job.folder / "again")
 
     assert result(language.disturbed_both_ways(again, 3, 8)) == result(plain)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A classifier's beginning with matrices of 4,096 elements; of smaller ones no state is held in eight bits."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("wide")
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    tiny.tokenizer().save_pretrained(folder)
+    transformers.set_seed(3)
+    transformers.BertModel(transformers.BertConfig(vocab_size=32, **sizes)).save_pretrained(folder)
+    return f"file://{folder}"
+
+
+def test_an_optimizer_in_eight_bits_is_exact_over_restarts(job: Job, place: Path, wide: str) -> None:
+    data = {"uri": f"file://{place / 'rows.jsonl'}", "splits": {"evaluation": "train[:8]"}}
+    training = {"max_steps": 12, "optim": "adamw_8bit", "dataloader_num_workers": 0}
+    wanted = changed({**job.config, "model": {"uri": wide, "dtype": "bfloat16"}, "dataset": data}, training=training)
+    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
+    again = replace(job, config=wanted, folder=job.folder / "again")
+
+    assert result(language.disturbed_both_ways(again, 3, 8)) == result(plain)
+    kept = torch.load(again.checkpoints()[0] / "optimizer.pt", weights_only=True)["state"].values()
+    eight_bit = [state["__bnb_optimizer_quant_state__"]["state1"].dtype == torch.uint8 for state in kept]
+    assert sum(eight_bit) >= 4
