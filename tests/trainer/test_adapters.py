@@ -70,8 +70,8 @@ def test_modules_are_chosen_by_name(place: Path) -> None:
         ({"peft": {"method": "lora", "quantization": {}}}, "peft.quantization is for method: qlora"),
         ({"peft": {"method": "lora"}, "training": {"optim": "apollo_adamw"}}, "apollo_adamw works on whole matrices"),
         (
-            {"peft": {"method": "lora"}, "distributed": {"deepspeed": {"config": {"zero_optimization": {"stage": 3}}}}},
-            "stage 3 of distributed.deepspeed together with peft is not supported yet",
+            {"peft": {"method": "qlora"}, "distributed": {"deepspeed": {"zeroStage": 3}}},
+            "stage 3 of distributed.deepspeed together with peft.method: qlora is not supported",
         ),
     ],
 )

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.trainer import language
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result, rows
 from tests.trainer.test_gang import Gang
@@ -84,15 +83,6 @@ def test_fsdp_resumes_exactly_and_publishes_the_best_model(job: Job) -> None:
     running.stop()
     running.end()
     disturbed = one.disturbed((8,), "SIGKILL")
-
-    assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), "fsdp2 x 2")
-
-
-def test_an_adapter_in_fsdp_resumes_exactly_and_publishes_the_best_model(job: Job) -> None:
-    blocks = {**SHARDED, "distributed": {"fsdp": {}}, "peft": {"method": "lora", "dropout": 0.1}, **IN_ONE_POD}
-    one = replace(job, config=changed(dict(job.config), **blocks))
-    plain = replace(one, folder=job.folder / "plain").finish()
-    disturbed = language.disturbed_both_ways(one, 3, 8)
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), "fsdp2 x 2")
 

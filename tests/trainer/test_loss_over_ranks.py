@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from finetune_trainer.contract.run_config import RunConfig
 
-from tests.trainer import further, preparing, tiny
+from tests.trainer import further, language, preparing, tiny
 
 pytestmark = pytest.mark.training
 
@@ -31,6 +31,13 @@ UNEVEN = {f"{rows} rows {way}": (rows, SHARED_OUT[way]) for rows in (9, 15) for 
 """Epochs of two steps, of which the second is one that two ranks cannot share evenly."""
 
 IN_FOUR_BITS = {"peft": {"method": "qlora", "r": 4}}
+ZERO_3 = SHARED_OUT["zero-3"]
+IN_PARTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a LoRA in packed texts": ("texts", {"tokenizer": {"maxLength": 64, "packing": True}, "peft": {"method": "lora"}}),
+    "preferences": ("pairs", {}),
+    "preferences of a LoRA": ("pairs", {"peft": {"method": "lora"}}),
+}
+"""What two ranks learn that share a model out."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.bert(folder / "text-classification")
     tiny.gpt2(folder / "text-generation")
     tiny.jsonl_file(folder / "rows.jsonl")
+    language.furnished(folder)
     return folder
 
 
@@ -55,6 +63,9 @@ def job(place: Path, task: str, batch: int, rows: int | None = None, **blocks: A
         "save_strategy": "no",
         "learning_rate": 1e-3,
     }
+    if task in IN_PARTS:
+        what, own = IN_PARTS[task]
+        return preparing.whole(language.blocks(place, what, **own), training=training, **blocks)
     if task in further.TASKS:
         (place / task).mkdir(exist_ok=True)
         return preparing.whole(further.blocks(place / task, task, dropout=False), training=training, **blocks)
@@ -94,6 +105,8 @@ def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
         cases[f"in four bits {way}"] = case.model_dump(mode="json", exclude_unset=True)
     for task in further.TASKS:
         cases[f"{task} ddp"] = job(place, task, 4).model_dump(mode="json", exclude_unset=True)
+    for what in IN_PARTS:
+        cases[what] = job(place, what, 4, **ZERO_3).model_dump(mode="json", exclude_unset=True)
     (place / "cases.json").write_text(json.dumps(cases))
     program = Path(__file__).parent / "learn.py"
     ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program), str(place))
@@ -146,6 +159,15 @@ def test_an_adapter_on_four_bits_learns_the_same_in_two_ranks(
     alone = logged(job(place, TASKS[0], 8, **IN_FOUR_BITS), place)
 
     assert in_two[f"in four bits {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone]
+
+
+@pytest.mark.parametrize("what", IN_PARTS)
+def test_two_ranks_that_share_a_model_out_log_what_one_process_logs(
+    what: str, in_two: dict[str, tuple[Rows, str]], place: Path
+) -> None:
+    from tests.trainer.learn import logged
+
+    assert in_two[what][0] == [pytest.approx(row, rel=1e-4) for row in logged(job(place, what, 8), place)]
 
 
 @pytest.mark.parametrize("task", further.TASKS)

@@ -20,6 +20,7 @@ from finetune_trainer.contract.outcome import (
     TrainerState,
 )
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.distributed import sharing
 from finetune_trainer.distributed.gather import Gang, gang
 from finetune_trainer.errors import RetryLater, TrainerError
 from finetune_trainer.models import adapters
@@ -180,9 +181,13 @@ class Attempt:
             world_size=self.gang.world_size,
             mathematics=mathematics(self.config),
             dataset=todo.fingerprint,
-            base=adapters.fingerprint(todo.ready.model) if self.gang.is_first else "",
+            base=self._fingerprint_of_base(todo),
             allow_change=self.config.checkpoint.allow_change,
         )
+
+    def _fingerprint_of_base(self, todo: Work) -> str:
+        takes_part = self.gang.is_first or sharing.is_in_parts(todo.ready.model)
+        return adapters.fingerprint(todo.ready.model) if takes_part else ""
 
     def _open_tracking(self, todo: Work, restored: Restored | None) -> None:
         rows = history(restored.folder) if restored else History()

@@ -160,16 +160,11 @@ def _optimizer(wanted: Mapping[str, Any]) -> str:
 
 def refuse_unbuilt(config: RunConfig) -> None:
     """Refuse what the contract can say and the trainer cannot do yet."""
-    stage, peft = deepspeed.stage(config.distributed.deepspeed), config.peft
-    is_fsdp = config.distributed.fsdp is not None
+    method = config.peft.method if config.peft is not None else "lora"
+    stage = deepspeed.stage(config.distributed.deepspeed)
     unbuilt = {
-        "distributed.fsdp of a peft.method other than lora": is_fsdp and peft is not None and peft.method != "lora",
-        f"distributed.fsdp of peft with model.dtype: {config.model.dtype}": is_fsdp
-        and peft is not None
-        and config.model.dtype != "float32",
-        "output.merged together with distributed.fsdp": is_fsdp and config.output.merged,
-        "stage 3 of distributed.deepspeed together with peft": stage == 3 and peft is not None,
-        "distributed.fsdp of the task preference": is_fsdp and config.task == "preference",
+        f"stage 3 of distributed.deepspeed together with peft.method: {method}": stage == 3 and method != "lora",
+        "distributed.fsdp together with peft.method: qlora": config.distributed.fsdp is not None and method == "qlora",
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
         "training.torch_compile": is_compiled(config),
         "training.accelerator_config.even_batches: false": (config.training.accelerator_config or {}).get(

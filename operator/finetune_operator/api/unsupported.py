@@ -22,9 +22,10 @@ class Feature:
     """Whether a job asks for it."""
 
 
-def is_of_32_bits(spec: FineTuneJobSpec) -> bool:
-    """Whether a job's model is loaded in 32 bits."""
-    return spec.model is None or spec.model.dtype == "float32"
+def is_in_zero_3(spec: FineTuneJobSpec) -> bool:
+    """Whether each process is to hold a part of the model, by DeepSpeed."""
+    deepspeed = spec.distributed.deepspeed
+    return deepspeed is not None and deepspeed.zero_stage == 3
 
 
 TABLE = (
@@ -41,26 +42,19 @@ TABLE = (
         is_asked_for=lambda spec: bool(spec.training.use_liger_kernel),
     ),
     Feature(
-        field="spec.distributed.deepspeed.zeroStage",
-        message="With peft, packing or preference, stages 1 and 2 are built; use one of them.",
+        field="spec.peft.method",
+        message="Weights in four bits stay whole in every process, so ZeRO-3 and FSDP would save nothing under qlora; "
+        "use distributed.ddp, ZeRO-1 or 2, or lora.",
         is_asked_for=lambda spec: (
-            (spec.peft is not None or spec.tokenizer.packing or spec.task == "preference")
-            and spec.distributed.deepspeed is not None
-            and spec.distributed.deepspeed.zero_stage == 3
+            spec.peft is not None
+            and spec.peft.method == "qlora"
+            and (spec.distributed.fsdp is not None or is_in_zero_3(spec))
         ),
     ),
     Feature(
-        field="spec.distributed.fsdp",
-        message="With FSDP, preferences, QLoRA, DoRA, output.merged and adapters on a model.dtype of 16 bits are not "
-        "built; use distributed.ddp, or ZeRO.",
-        is_asked_for=lambda spec: (
-            spec.distributed.fsdp is not None
-            and (
-                spec.task == "preference"
-                or spec.output.merged
-                or (spec.peft is not None and (spec.peft.method != "lora" or not is_of_32_bits(spec)))
-            )
-        ),
+        field="spec.peft.method",
+        message="DoRA is not built with ZeRO-3; use distributed.fsdp, or lora.",
+        is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "dora" and is_in_zero_3(spec),
     ),
     Feature(
         field="spec.compute.minNodes",

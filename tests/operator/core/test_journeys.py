@@ -287,7 +287,7 @@ def test_a_run_that_lags_behind_what_the_operator_saw_takes_no_lost_step_back() 
 
 
 def test_a_job_that_asked_for_too_much_runs_once_the_operator_has_learned_it() -> None:
-    life = world(peft={"method": "lora"}, distributed={"deepspeed": {"zeroStage": 3}}).settle()
+    life = world(peft={"method": "qlora"}, distributed={"deepspeed": {"zeroStage": 3}}).settle()
     stalled = (life.status.phase, conditions(life)["Ready"])
     # The newer operator finds nothing in the spec that it does not know.
     life.spec = {}

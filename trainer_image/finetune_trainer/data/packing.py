@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.distributed import sharing
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
 
@@ -116,9 +117,7 @@ def apart(model: Any, inputs: Mapping[str, Any]) -> Any:
 def refuse_mixing(config: RunConfig, model: Any) -> None:
     """Refuse a model that would let packed texts see each other; found out by letting it read two."""
     what = None
-    if any(parameter.numel() == 0 for parameter in model.parameters()):
-        what = "is not supported together with distributed.deepspeed.zeroStage: 3 yet. Use another stage, or none"
-    elif config.model.attn_implementation == "flash_attention_2":
+    if config.model.attn_implementation == "flash_attention_2":
         what = "is not supported with model.attnImplementation: flash_attention_2 yet. Use sdpa"
     elif _mixes(model):
         what = f"does not work with {config.model.uri}: its texts would see each other. Choose another model"
@@ -135,7 +134,7 @@ def _mixes(model: Any) -> bool:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), sharing.whole_as_called(model):
             one, other = (
                 apart(model, {"input_ids": each.to(model.device), "position_ids": positions})["logits"][0, 8:].float()
                 for each in ids

@@ -54,6 +54,8 @@ def choose_layers(plugin: Any, model: Any) -> None:
         embedding = model.get_input_embeddings()
         around = {type(module).__name__ for module in model.modules() if embedding in module.modules()}
         usual = getattr(model, "_no_split_modules", None) or ()
+        # What an adapter trains in full may be of another type than its matrices, which no group may mix.
+        usual = (*usual, "ModulesToSaveWrapper")
         plugin.transformer_cls_names_to_wrap = [name for name in usual if name in there - around]
 
 
@@ -63,3 +65,18 @@ def make_ready(*, cpu: bool) -> None:
         from accelerate import DistributedType, PartialState
 
         PartialState().distributed_type = DistributedType.MULTI_GPU
+
+
+def share_out(model: Any) -> None:
+    """Share a model out that is asked and never trained, unless it is; every process keeps its part of it."""
+    from accelerate.state import AcceleratorState
+    from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+    if isinstance(model, FSDPModule):
+        return
+    policy = AcceleratorState().fsdp_plugin.mixed_precision_policy or MixedPrecisionPolicy()
+    usual = getattr(model, "_no_split_modules", None) or ()
+    for module in [*model.modules()]:
+        if type(module).__name__ in usual:
+            fully_shard(module, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)

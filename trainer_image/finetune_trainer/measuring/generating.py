@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from finetune_trainer.distributed import sharing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
@@ -49,13 +51,5 @@ class Writes:
         if self.writing is None or logits is None:
             return loss, logits, labels
         scores = logits[0] if isinstance(logits, tuple) else logits
-        texts = self.writing(self.model, self._prepare_inputs(inputs), in_step=is_in_parts(self.model))
+        texts = self.writing(self.model, self._prepare_inputs(inputs), in_step=sharing.is_in_parts(self.model))
         return loss, (scores, texts), labels
-
-
-def is_in_parts(model: Any) -> bool:
-    """Whether every process must take part in a forward pass, as each holds a part of the parameters."""
-    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
-    from transformers.integrations.fsdp import is_fsdp_managed_module
-
-    return bool(is_deepspeed_zero3_enabled() or is_fsdp_managed_module(model))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from finetune_trainer.distributed.sharing import is_in_parts
 from finetune_trainer.loss import IGNORED
-from finetune_trainer.measuring.generating import is_in_parts
 
 MOST_SCORES = 20
 """More classes than this have the score of the prediction alone."""

@@ -7,12 +7,14 @@ example a classifier's head, get `modules_to_save` of their own.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from finetune_trainer.contract.run_config import Peft, RunConfig
+from finetune_trainer.distributed import sharing
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.models import quantized
 
@@ -62,15 +64,32 @@ def adapted(config: RunConfig, made: Any, new: Iterable[str]) -> Any:
     if checkpointing:
         made.enable_input_require_grads()  # Else nothing that is recomputed would need a gradient.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an older name.
-            return peft.get_peft_model(made, settings)
+        put_on = _put_on(made, settings)
     except (ValueError, NotImplementedError) as problem:
         raise ConfigurationError(
             "AdapterUnsuitable",
             f"peft cannot be put on {config.model.uri}: {str(problem).splitlines()[0]} Name other modules in "
             "peft.targetModules.",
         ) from problem
+    if wanted.method == "dora" and sharing.is_in_parts(put_on):
+        _show_magnitudes_their_matrices(put_on)
+    return put_on
+
+
+def _show_magnitudes_their_matrices(put_on: Any) -> None:
+    """DoRA's magnitudes read the weights of other modules without calling these."""
+    for module in put_on.modules():
+        for name, magnitude in getattr(module, "lora_magnitude_vector", {}).items():
+            read = (*module.get_base_layer().parameters(), module.lora_A[name].weight, module.lora_B[name].weight)
+            sharing.fetch_beside(magnitude, read)
+
+
+def _put_on(made: Any, settings: Any) -> Any:
+    import peft
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an older name.
+        return peft.get_peft_model(made, settings)
 
 
 def refuse(place: Path, config: RunConfig) -> None:
@@ -90,17 +109,42 @@ def _refuse_as_model(place: Path, config: RunConfig) -> None:
         )
 
 
+@contextmanager
+def silenced(model: Any) -> Iterator[None]:
+    """A model without its adapter while the block lasts.
+
+    peft's own way also tells the parameters that they need no gradient, which not all of a parameter's parts would hear
+    where it is shared out.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    layers = [one for one in model.modules() if isinstance(one, BaseTunerLayer | AuxiliaryTrainingWrapper)]
+    for layer in layers:
+        layer._disable_adapters = True  # noqa: SLF001 - What peft's own way sets, too.
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._disable_adapters = False  # noqa: SLF001 - As above.
+
+
 def fingerprint(made: Any) -> str:
-    """What the weights under an adapter are known by, which its checkpoints do not hold; empty without an adapter."""
+    """What the weights under an adapter are known by, which its checkpoints do not hold; empty without an adapter.
+
+    For every process to call where each holds a part of the model.
+    """
     import torch
 
     if not hasattr(made, "peft_config"):
         return ""
     trained = {name for name, one in made.named_parameters() if one.requires_grad}
     digest = hashlib.sha256()
-    for name, value in made.state_dict().items():
+    for name, value in made.state_dict(keep_vars=True).items():
         if name not in trained:
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)} {torch.hash_tensor(value).item()}".encode())
+            with sharing.whole([value]):
+                hashed = torch.hash_tensor(value.detach()).item()
+                digest.update(f"{name} {value.dtype} {tuple(value.shape)} {hashed}".encode())
     return digest.hexdigest()
 
 
@@ -117,11 +161,28 @@ def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
         if trainer.args.should_save:
             _name_base(folder / SETTINGS, config)
         return
+    adapted = trainer.accelerator.unwrap_model(trainer.model)
+    weights = sharing.whole_weights(trainer) if sharing.is_in_parts(adapted) else {}
     if trainer.args.should_save:
-        adapted = trainer.accelerator.unwrap_model(trainer.model)
+        adapted = _assembled(adapted, weights) if weights else adapted
         whole = quantized.merged(adapted) if quantized.four_bit_layers(adapted) else adapted.merge_and_unload()
         whole.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
+
+
+def _assembled(adapted: Any, weights: Mapping[str, Any]) -> Any:
+    """A model with its adapter that is shared out, put together from all its weights."""
+    import torch
+
+    shared = adapted.get_base_model()
+    with torch.device("meta"):
+        bare = sharing.own_class(shared)(shared.config)
+        made = _put_on(bare, adapted.peft_config["default"])
+    made.load_state_dict(weights, assign=True)
+    for name in ("generation_config", "_weight_conversions"):  # How it writes, and how its files are written.
+        if hasattr(shared, name):
+            setattr(bare, name, getattr(shared, name))
+    return made
 
 
 def _name_base(path: Path, config: RunConfig) -> None:

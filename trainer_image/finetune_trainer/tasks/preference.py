@@ -7,7 +7,7 @@ Neither draws anything nor is saved: an attempt that goes on begins from the sam
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +21,12 @@ from finetune_trainer import data, models
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.run_config import Preference, RunConfig
 from finetune_trainer.data import streams
+from finetune_trainer.distributed import sharing
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.measuring import metrics
 from finetune_trainer.measuring.showing import Part
+from finetune_trainer.models import adapters
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks import examples
 from finetune_trainer.tasks.chats import Chats, Example, chats
@@ -52,7 +54,7 @@ def prepared(config: RunConfig, plan: Plan, args: Any, cache: Path) -> Prepared:
         processing_class=tokenizer,
         collator=Pairs(pad_token_id=tokenizer.pad_token_id, multiple_of=examples.rounded_to(args)),
         loss=loss,
-        outputs=partial(outputs, Reference(model)),
+        outputs=partial(outputs, Reference(model, partial(causal_model, config, tokenizer))),
         preprocess_logits_for_metrics=partial(rows, loss),
         compute_metrics=partial(measured, examples.chosen(config, plan, KNOWN_METRICS)),
         shown=partial(shown, loss),
@@ -168,31 +170,26 @@ class Pairs:
 class Reference:
     """The model as it was before training."""
 
-    def __init__(self, model: Any) -> None:
-        """Keep a copy of the model, unless it has an adapter that can be switched off."""
+    def __init__(self, model: Any, again: Callable[[], Any]) -> None:
+        """Keep a copy of the model, unless it has an adapter that can be switched off; `again` loads it once more."""
         self._copy = None
-        if hasattr(model, "disable_adapter"):
-            return
-        if any(parameter.numel() == 0 for parameter in model.parameters()):
-            raise ConfigurationError(
-                "Unsupported",
-                "preference with distributed.deepspeed.zeroStage: 3 is not supported yet without peft. Use peft, or "
-                "another stage.",
-            )
-        self._copy = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
+        if not hasattr(model, "peft_config"):
+            copied = again() if sharing.is_in_parts(model) else copy.deepcopy(model)
+            self._copy = copied.eval().requires_grad_(requires_grad=False)
 
     @contextmanager
     def of(self, model: Any) -> Iterator[Any]:
         """The reference of a model in training, while the block lasts."""
         if self._copy is not None:
-            yield self._copy.to(next(model.parameters()).device)
+            with sharing.beside(model, self._copy):
+                yield self._copy
             return
         from accelerate.utils import extract_model_from_parallel
 
         inner = extract_model_from_parallel(model)
         was_training = inner.training
         inner.eval()
-        with inner.disable_adapter():
+        with adapters.silenced(inner):
             yield inner
         inner.train(was_training)
 
