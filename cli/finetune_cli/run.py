@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune_cli import beside
 from finetune_cli.jobs import JobFileError, jobs_and_others
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ async def _run(
     spec = manifest["spec"]
     async with AsyncExitStack() as stack:
         services = stack.enter_context(Services(folder, is_sandbox=options.sandbox))
+        secrets = services.secrets(spec)
+        there = {("Secret", name) for name in secrets} | {(each["kind"], each["metadata"]["name"]) for each in others}
+        beside.refuse_absent(options.file, spec, there)
         config = Config(
             trainer_image="finetune-trainer",
             hub_endpoint=services.hub_endpoint,
@@ -89,7 +93,7 @@ async def _run(
         station = await stack.enter_async_context(
             Workstation(folder / "pods", config, gpus=gpus, variables={"DS_ACCELERATOR": _accelerator()})
         )
-        for name, values in services.secrets(spec).items():
+        for name, values in secrets.items():
             await station.keep_secret(name, values)
         for each in others:
             await station.keep(each)

@@ -63,3 +63,12 @@ def test_what_needs_the_sandboxs_server_is_refused_without_it(option: str) -> No
     done = finetune("run", "examples/bert-mrpc.yaml", option)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("Give --sandbox as well.\n")
+
+
+def test_a_secret_that_stands_nowhere_is_named_before_anything_is_trained() -> None:
+    done = finetune("run", "examples/buckets.yaml", "--sandbox")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "podTemplate names the Secret buckets, which is not here. Put it into examples/buckets.yaml, beside the job.\n",
+    )
