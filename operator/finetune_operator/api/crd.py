@@ -119,7 +119,8 @@ def place(root: Schema, path: str) -> Schema:
 def validation(rule: Rule) -> dict[str, str]:
     """A rule as the CRD writes it."""
     made = {"rule": rule.rule, "message": rule.message, "reason": rule.reason}
-    return made | ({"fieldPath": rule.field} if rule.field else {})
+    further = {"messageExpression": rule.message_expression, "fieldPath": rule.field}
+    return made | {name: text for name, text in further.items() if text}
 
 
 class Plain(yaml.SafeDumper):

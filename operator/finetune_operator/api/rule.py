@@ -13,6 +13,8 @@ class Rule:
     """The CEL expression that must be true."""
     message: str
     """What is wrong, then the next step."""
+    message_expression: str = ""
+    """CEL for a sentence that says more than `message`, which is told where this cannot be evaluated."""
     field: str = ""
     """The field below the place that the answer points at."""
     reason: str = "FieldValueInvalid"

@@ -10,7 +10,7 @@ def needs(task: str, rule: str, columns: str) -> Rule:
     """A task and the columns without which it cannot be learned."""
     return Rule(
         at="spec",
-        rule=f"!has(self.task) || !has(self.dataset) || self.task != '{task}' || ({rule})",
+        rule=f"self.task != '{task}' || !has(self.task) || !has(self.dataset) || ({rule})",
         message=f"The task {task} needs {columns}.",
         field=".dataset.columns",
     )
@@ -63,7 +63,7 @@ def only_for(tasks: tuple[str, ...], at: str, *fields: str) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             at="spec",
-            rule=f"!has(self.task) || !has(self.{at}) || !has(self.{at}.{field}) || self.task in [{listed}]",
+            rule=f"!has(self.{at}.{field}) || !has(self.{at}) || !has(self.task) || self.task in [{listed}]",
             message=f"{field} is for {named}; leave it out.",
             field=f".{at}.{field}",
         )
@@ -81,7 +81,7 @@ TASK_FIELDS = (
     *only_for(GENERATING, "evaluation", "generation"),
 )
 
-AUGMENT = "!has(self.task) || !has(self.dataset) || !has(self.dataset.augment)"
+AUGMENT = "!has(self.dataset.augment) || !has(self.dataset) || !has(self.task)"
 OF_IMAGES = "['horizontal-flip', 'random-crop']"
 
 AUGMENTATION = (
