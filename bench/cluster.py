@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -65,12 +66,34 @@ class Place:
         """Names that nobody has had."""
         return tuple(f"{prefix}-{next(self.numbers)}" for _ in range(number))
 
+    def cpu(self) -> Counter[str]:
+        """CPU milliseconds until now of everything that runs in the bench's network, by program."""
+        used: Counter[str] = Counter()
+        here = Path("/proc/self/ns/net").readlink()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # It has ended, or is not ours to look at.
+                if (process / "ns" / "net").readlink() == here:
+                    used[program(process)] += round(1000 * cpu_seconds(process))
+        return used
+
     def usage(self) -> Usage:
         """CPU and memory of the operator until now."""
-        fields = Path(f"/proc/{self.operator.pid}/stat").read_text().rpartition(")")[2].split()
-        status = Path(f"/proc/{self.operator.pid}/status").read_text().splitlines()
+        process = Path(f"/proc/{self.operator.pid}")
+        status = (process / "status").read_text().splitlines()
         peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        return Usage(cpu_seconds=(int(fields[11]) + int(fields[12])) / TICKS, peak_mib=peak / 1024)
+        return Usage(cpu_seconds=cpu_seconds(process), peak_mib=peak / 1024)
+
+
+def cpu_seconds(process: Path) -> float:
+    """What a process has used, by its folder in /proc."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def program(process: Path) -> str:
+    """The name of a process's program; of Python's, the module."""
+    words = (process / "cmdline").read_text().split("\0")
+    return words[words.index("-m") + 1] if "-m" in words else Path(words[0]).name
 
 
 @contextmanager

@@ -96,13 +96,16 @@ async def singles(place: Place, times: int) -> dict[str, Any]:
 
 
 async def at_rate(place: Place, number: int, rate: float) -> dict[str, Any]:
-    """A steady rate."""
-    found = {}
+    """A steady rate; and what each job costs all servers together, which says how many a machine can bear."""
+    found: dict[str, dict[str, Any]] = {}
     for name, contender in CONTENDERS.items():
+        used = place.cpu()
         done = await wave(place, contender, "rate", number, 1 / rate)
+        costs = {program: round(ms / number, 1) for program, ms in (place.cpu() - used).most_common()}
         half = len(done.latencies) // 2
         drift = median(done.latencies[half:]) / median(done.latencies[:half])
-        found[name] = spread(done.latencies) | {"behind_s": round(done.behind, 2), "drift": round(drift, 2)}
+        about = {"behind_s": round(done.behind, 2), "drift": round(drift, 2), "cpu_ms": round(sum(costs.values()), 1)}
+        found[name] = spread(done.latencies) | about | {"cpu_ms_of": costs}
         await place.api.clear(place.namespace)
     return compared(found, "p50_ms")
 
@@ -117,7 +120,7 @@ async def burst(place: Place, number: int, times: int) -> dict[str, Any]:
     return compared({name: {"wall_s": round(median(each), 2), "n": times} for name, each in walls.items()}, "wall_s")
 
 
-def compared(found: dict[str, dict[str, float]], figure: str) -> dict[str, Any]:
+def compared(found: dict[str, dict[str, Any]], figure: str) -> dict[str, Any]:
     """The figures, each with its ratio to the bare client's."""
     floor = found["bare"][figure]
     return {name: figures | {"ratio": round(figures[figure] / floor, 2)} for name, figures in found.items()}
@@ -130,5 +133,5 @@ def shown(figures: dict[str, Any]) -> str:
         for name, each in found.items():
             value = f"{each['wall_s']} s" if "wall_s" in each else f"{each['p50_ms']} / {each['p99_ms']} ms"
             behind = f"{each['behind_s']} s" if "behind_s" in each else ""
-            rows.append((case, name, value, f"{each['ratio']:.2f}x", behind))
-    return table("apply -> 4 pods created", ("case", "by", "p50 / p99, wall", "of bare", "behind"), rows)
+            rows.append((case, name, value, f"{each['ratio']:.2f}x", behind, each.get("cpu_ms", "")))
+    return table("apply -> 4 pods created", ("case", "by", "p50 / p99, wall", "of bare", "behind", "CPU ms"), rows)
