@@ -33,7 +33,7 @@ UNEVEN = {f"{rows} rows {way}": (rows, SHARED_OUT[way]) for rows in (9, 15) for 
 IN_FOUR_BITS = {"peft": {"method": "qlora", "r": 4}}
 ZERO_3 = SHARED_OUT["zero-3"]
 IN_PARTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "a LoRA in packed texts": ("texts", {"tokenizer": {"maxLength": 64, "packing": True}, "peft": {"method": "lora"}}),
+    "a DoRA in packed texts": ("texts", {"tokenizer": {"maxLength": 64, "packing": True}, "peft": {"method": "dora"}}),
     "preferences": ("pairs", {}),
     "preferences of a LoRA": ("pairs", {"peft": {"method": "lora"}}),
 }

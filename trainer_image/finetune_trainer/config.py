@@ -163,7 +163,7 @@ def refuse_unbuilt(config: RunConfig) -> None:
     method = config.peft.method if config.peft is not None else "lora"
     stage = deepspeed.stage(config.distributed.deepspeed)
     unbuilt = {
-        f"stage 3 of distributed.deepspeed together with peft.method: {method}": stage == 3 and method != "lora",
+        "stage 3 of distributed.deepspeed together with peft.method: qlora": stage == 3 and method == "qlora",
         "distributed.fsdp together with peft.method: qlora": config.distributed.fsdp is not None and method == "qlora",
         "training.use_liger_kernel": bool(config.training.use_liger_kernel),
         "training.torch_compile": is_compiled(config),

@@ -52,11 +52,6 @@ TABLE = (
         ),
     ),
     Feature(
-        field="spec.peft.method",
-        message="DoRA is not built with ZeRO-3; use distributed.fsdp, or lora.",
-        is_asked_for=lambda spec: spec.peft is not None and spec.peft.method == "dora" and is_in_zero_3(spec),
-    ),
-    Feature(
         field="spec.compute.minNodes",
         message="Going on with fewer nodes is not built; leave it out.",
         is_asked_for=lambda spec: spec.compute.min_nodes is not None,

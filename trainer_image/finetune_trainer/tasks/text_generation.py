@@ -12,6 +12,7 @@ from finetune_trainer.data import packing, streams
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import CrossEntropy, plain
 from finetune_trainer.measuring import showing
+from finetune_trainer.models import adapters
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.tasks import examples, words
 from finetune_trainer.tasks.examples import Examples, at_once, rounded_to
@@ -48,7 +49,8 @@ def language_model(  # noqa: PLR0917 - What every task is made from, and its exa
 ) -> Prepared:
     """A causal language model that learns what the examples' labels say, their own tokens without labels."""
     if config.tokenizer.packing:
-        packing.refuse_mixing(config, model)
+        with adapters.silenced(model):
+            packing.refuse_mixing(config, model)
         with at_once(args):
             found = replace(found, train=packing.packed(found.train, models.longest(config, model, tokenizer)))
     loss = CrossEntropy(shifted=True, smoothing=args.label_smoothing_factor)
