@@ -51,7 +51,7 @@ def mark() -> Any:
 
     if not torch.cuda.is_available():
         return time.monotonic()
-    event = torch.cuda.Event(enable_timing=True)
+    event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch has no type for it.
     event.record()
     return event
 

@@ -63,11 +63,12 @@ def with_trainer(common: dict[str, Any]) -> tuple[Any, Any]:
 
 def with_trl(common: dict[str, Any]) -> tuple[Any, Any]:
     """TRL's, told that the examples are ready."""
-    import trl
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     # Else it would take the positions away, by which the texts of a pack are told apart.
-    ready = {"dataset_kwargs": {"skip_prepare_dataset": True}, "remove_unused_columns": False}
-    return trl.SFTConfig(**common, **ready, max_length=None), trl.SFTTrainer
+    ready: dict[str, Any] = {"dataset_kwargs": {"skip_prepare_dataset": True}, "remove_unused_columns": False}
+    return SFTConfig(**common, **ready, max_length=None), SFTTrainer
 
 
 if __name__ == "__main__":
