@@ -43,8 +43,8 @@ TABLE = (
     ),
     Feature(
         field="spec.peft.method",
-        message="Weights in four bits stay whole in every process, so ZeRO-3 and FSDP would save nothing under qlora; "
-        "use distributed.ddp, ZeRO-1 or 2, or lora.",
+        message="Weights in four bits cannot be loaded into ZeRO-3 by transformers, nor taken up again in FSDP by "
+        "torch; use distributed.ddp, ZeRO-1 or 2, or lora.",
         is_asked_for=lambda spec: (
             spec.peft is not None
             and spec.peft.method == "qlora"
