@@ -1,6 +1,6 @@
 """What a GPU must not change: in half precision, under an adapter and under ZeRO a job goes on exactly.
 
-Every test runs on processors too, so that on a machine with a GPU only the device is new.
+What no other test does runs on processors too, so that on a machine with a GPU only the device is new.
 """
 
 import sys
@@ -77,6 +77,7 @@ def test_an_adapter_on_packed_conversations_goes_on_exactly(here: Job, tmp_path:
     assert result(disturbed) == result(of(here, "plain", **blocks).finish())
 
 
+@pytest.mark.parametrize("here", DEVICES[1:], indirect=True)
 def test_zero_in_half_precision_goes_on_exactly(here: Job) -> None:
     blocks = {"training": HALF, "distributed": {"deepspeed": {"zeroStage": 2}}}
 
