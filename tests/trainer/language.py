@@ -39,10 +39,15 @@ def blocks(place: Path, what: str, **more: Any) -> dict[str, Any]:
 
 
 def disturbed_both_ways(job: Job, asked: int, killed: int) -> Running:
-    """Ask the first attempt to stop after a step, take the second away after another, and let the third finish."""
+    """Ask the first attempt to stop after a step, take the second away after another, and let the third finish.
+
+    As in `Job.disturbed`, a request may come too late to be heard; then the first attempt is the last one.
+    """
     first = job.attempt()
     first.reach(asked)
     first.stop()
     first.end()
+    if first.has_finished():
+        return first
     job.reported = first.progress or job.reported
     return job.disturbed((killed,), "SIGKILL")

@@ -19,7 +19,7 @@ DEVICES = (
     pytest.param("processor", marks=pytest.mark.training),
     pytest.param("gpu", marks=(pytest.mark.training, pytest.mark.gpu)),
 )
-HALF: Mapping[str, Any] = {"bf16": True, "max_steps": 8, "eval_steps": 4, "dataloader_num_workers": 0}
+HALF: Mapping[str, Any] = {"bf16": True, "max_steps": 40, "eval_steps": 20, "dataloader_num_workers": 0}
 ONLY_DETERMINISTIC = {"full_determinism": True}
 
 
@@ -60,7 +60,7 @@ def of(job: Job, folder: str, **blocks: Any) -> Job:
 
 
 def test_half_precision_goes_on_exactly(here: Job) -> None:
-    disturbed = language.disturbed_both_ways(of(here, "disturbed", training=HALF), 3, 6)
+    disturbed = language.disturbed_both_ways(of(here, "disturbed", training=HALF), 3, 20)
 
     assert result(disturbed) == result(of(here, "plain", training=HALF).finish())
 
@@ -72,7 +72,7 @@ def test_an_adapter_on_packed_conversations_goes_on_exactly(here: Job, tmp_path:
     blocks |= {"peft": {"method": "lora", "dropout": 0.1}}
     blocks |= {"training": {**HALF, **ONLY_DETERMINISTIC, "gradient_checkpointing": True}}
 
-    disturbed = language.disturbed_both_ways(of(here, "disturbed", **blocks), 3, 6)
+    disturbed = language.disturbed_both_ways(of(here, "disturbed", **blocks), 3, 20)
 
     assert result(disturbed) == result(of(here, "plain", **blocks).finish())
 
@@ -81,7 +81,7 @@ def test_an_adapter_on_packed_conversations_goes_on_exactly(here: Job, tmp_path:
 def test_zero_in_half_precision_goes_on_exactly(here: Job) -> None:
     blocks = {"training": HALF, "distributed": {"deepspeed": {"zeroStage": 2}}}
 
-    disturbed = of(here, "disturbed", **blocks).disturbed((6,), "SIGKILL")
+    disturbed = of(here, "disturbed", **blocks).disturbed((20,), "SIGKILL")
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (
         result(of(here, "plain", **blocks).finish()),
@@ -97,7 +97,7 @@ def test_two_gpus_go_on_exactly(here: Job, distributed: dict[str, Any]) -> None:
     need(2)
     blocks = {"training": HALF, "distributed": distributed, "compute": {"processesPerNode": 2}}
 
-    disturbed = language.disturbed_both_ways(of(here, "disturbed", **blocks), 3, 6)
+    disturbed = language.disturbed_both_ways(of(here, "disturbed", **blocks), 3, 20)
 
     assert result(disturbed) == result(of(here, "plain", **blocks).finish())
 
