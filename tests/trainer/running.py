@@ -164,10 +164,15 @@ def clean_environment() -> dict[str, str]:
     }
 
 
+def published(running: Running) -> Path:
+    """The file of the final weights, or of the adapter's."""
+    (path,) = (running.work / "output" / "final").glob("*model.safetensors")
+    return path
+
+
 def weights(running: Running) -> str:
     """The hash of the final weights, or of the adapter's."""
-    (path,) = (running.work / "output" / "final").glob("*model.safetensors")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(published(running).read_bytes()).hexdigest()
 
 
 def rows(running: Running) -> list[dict[str, Any]]:

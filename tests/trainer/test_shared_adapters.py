@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from tests.trainer import language
 from tests.trainer.resume_fixtures import changed
-from tests.trainer.running import Job, Running, result, rows
+from tests.trainer.running import Job, Running, published, result, rows
 from tests.trainer.test_distributed import IN_ONE_POD, NO_DROPOUT, OWN
 
 pytestmark = pytest.mark.training
@@ -68,12 +68,6 @@ def test_what_is_learned_in_parts_resumes_exactly(what: str, job: Job, place: Pa
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), strategy)
 
 
-def final(running: Running) -> dict[str, torch.Tensor]:
-    """The published weights."""
-    (path,) = (running.work / "output" / "final").glob("*model.safetensors")
-    return load_file(path)
-
-
 @pytest.fixture(scope="module")
 def without_chance(config: dict[str, Any]) -> dict[str, Any]:
     """The blocks of an adapter with a head that learns from eight examples a step and draws nothing."""
@@ -101,4 +95,4 @@ def test_an_adapter_in_parts_learns_and_is_published_as_one_of_a_single_process(
     running = shared_out(job, strategy, without_chance).finish()
 
     assert rows(running) == [pytest.approx(row, rel=1e-4) for row in rows(alone)]
-    torch.testing.assert_close(final(running), final(alone), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(load_file(published(running)), load_file(published(alone)), rtol=1e-3, atol=1e-5)
