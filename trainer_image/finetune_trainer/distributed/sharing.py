@@ -88,12 +88,15 @@ def _give_back(held: ExitStack, *_call: Any) -> None:
 @contextmanager
 def beside(model: Any, other: Any) -> Iterator[None]:
     """Let another model be called beside the one in training, shared out as that is, while the block lasts."""
+    if _is_of_zero_3(other.parameters()):
+        with whole_as_called(other):
+            yield
+        return
     if isinstance(model, torch.distributed.fsdp.FSDPModule):
         fsdp.share_out(other)
-    elif not is_in_parts(other):
+    else:
         other.to(next(model.parameters()).device)
-    with whole_as_called(other):
-        yield
+    yield
 
 
 def fetch_beside(module: Any, parameters: Iterable[Any]) -> None:
