@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer.callbacks.speed import operations
 
 from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import Job, Running, lasting, weights
@@ -86,3 +87,18 @@ def test_the_pods_log_has_one_readable_line_for_a_row(plain: Running) -> None:
 
     assert len(lines) == 1
     assert lines[0].startswith("step 12/24 (50 %), loss 0.")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_arithmetic_counts_matrices_and_not_what_is_looked_up(tied: bool) -> None:
+    import transformers
+
+    settings = transformers.GPT2Config(vocab_size=50, n_positions=20, n_embd=8, n_layer=1, n_head=2)
+    settings.tie_word_embeddings = tied
+    model = transformers.GPT2LMHeadModel(settings)
+    everything = sum(one.numel() for one in model.parameters())
+    looked_up = 20 * 8 + (0 if tied else 50 * 8)
+
+    assert operations(model) == 6 * (everything - looked_up)
+    model.requires_grad_(requires_grad=False)
+    assert operations(model) == 4 * (everything - looked_up)

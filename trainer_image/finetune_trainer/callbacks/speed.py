@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from finetune_trainer.callbacks.scene import Scene
+from finetune_trainer.distributed import sharing
 
 PEAKS = (
     ("B200", 2250e12),
@@ -80,13 +81,19 @@ class Speed(transformers.TrainerCallback):  # type: ignore[misc]  # transformers
 
 
 def operations(model: Any) -> float:
-    """Operations that a token costs: two for each weight forward, two for what flows back, two for its gradient."""
-    return sum((6 if trained else 4) * size for size, trained in _sizes(model))
+    """Operations that a token costs: two for each weight forward, two for what flows back, two for its gradient.
+
+    An embedding that is only looked up costs none; one that is also the last layer's matrix counts. Attention's own
+    products are left out.
+    """
+    return sum((6 if one.requires_grad else 4) * sharing.num_elements(one) for one in _multiplied(model))
 
 
-def _sizes(model: Any) -> Iterator[tuple[int, bool]]:
-    for one in model.parameters():
-        yield int(getattr(one, "ds_numel", one.numel())), bool(one.requires_grad)
+def _multiplied(model: Any) -> Iterator[Any]:
+    last = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    looked_up = {id(one.weight) for one in model.modules() if isinstance(one, torch.nn.Embedding)}
+    looked_up.discard(id(getattr(last, "weight", None)))
+    return (one for one in model.parameters() if id(one) not in looked_up)
 
 
 def peak_of(args: Any) -> float | None:
