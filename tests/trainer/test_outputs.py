@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from finetune_sandbox.hub import Access, Hub
 from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer import outputs
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import OutcomeKind
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.recovery.manifest import hashed
@@ -116,6 +118,26 @@ def test_a_volume_that_is_full_ends_the_job_before_training_and_after_it_with_th
     assert before.value.message == "output.volume is full. Enlarge its claim, or remove what nobody needs."
     assert after.value.message.startswith("output.volume has no room for the 1 MiB of the model. Enlarge its claim")
     assert [*(tmp_path / "models").iterdir()] == []
+
+
+def test_a_volume_with_too_little_room_for_the_model_is_refused_before_training(tmp_path: Path) -> None:
+    here = replace(surroundings({}), output_volume=tmp_path)
+    config = tiny.config(output={"volume": {"claimName": "models"}})
+
+    outputs.check_room(config, here, 1 << 20)
+    with pytest.raises(ConfigurationError, match=r"room for \d+ MiB, and the model takes 1099511627777 MiB. Enlarge"):
+        outputs.check_room(config, here, 1 << 60)
+
+
+@pytest.mark.parametrize(("merged", "wanted"), [(False, 12), (True, 4 * 100 + 2 * 50 + 12)])
+def test_the_room_that_a_model_needs_is_that_of_its_adapter_or_of_all_its_weights(merged: bool, wanted: int) -> None:
+    model = torch.nn.ParameterList(
+        torch.nn.Parameter(torch.zeros(count, dtype=dtype), requires_grad=trained)
+        for count, dtype, trained in ((100, torch.float32, False), (50, torch.uint8, False), (3, torch.float32, True))
+    )
+    config = tiny.config(peft={"method": "lora"}, output={"merged": merged})
+
+    assert adapters.final_size(model, config) == wanted
 
 
 def test_the_hub_gets_the_model_in_a_private_repository(job: Job, hub: Hub) -> None:

@@ -170,6 +170,16 @@ def save_final(trainer: Any, folder: Path, config: RunConfig) -> None:
         trainer.processing_class.save_pretrained(folder)
 
 
+def final_size(made: Any, config: RunConfig) -> int:
+    """About how many bytes the model of finished work will take: all its weights, or those of its adapter alone."""
+    is_adapter = config.peft is not None and not config.output.merged
+    return sum(
+        sharing.num_elements(one) * (one.element_size() if one.is_floating_point() else 2)
+        for one in made.parameters()
+        if one.requires_grad or not is_adapter
+    )
+
+
 def _assembled(adapted: Any, weights: Mapping[str, Any]) -> Any:
     """A model with its adapter that is shared out, put together from all its weights."""
     import torch

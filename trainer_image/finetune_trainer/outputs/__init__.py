@@ -9,7 +9,7 @@ from finetune_trainer.outputs import bucket, hub, registry, volume
 from finetune_trainer.outputs.output import Final, Output
 from finetune_trainer.pod.surroundings import Surroundings
 
-__all__ = ["OUTPUTS", "Final", "check", "deliver"]
+__all__ = ["OUTPUTS", "Final", "check", "check_room", "deliver"]
 
 OUTPUTS: tuple[Output, ...] = (registry, hub, volume, bucket)
 
@@ -19,6 +19,12 @@ def check(config: RunConfig, here: Surroundings) -> None:
     for output in OUTPUTS:
         if output.is_wanted(config):
             output.check(config, here)
+
+
+def check_room(config: RunConfig, here: Surroundings, size: int) -> None:
+    """Refuse a volume that has less room than the final model's `size` in bytes."""
+    if volume.is_wanted(config):
+        volume.check_room(config, here, size)
 
 
 def deliver(final: Final) -> None:

@@ -48,6 +48,18 @@ def check(config: RunConfig, here: Surroundings) -> None:
             probe.unlink()
 
 
+def check_room(config: RunConfig, here: Surroundings, size: int) -> None:
+    """Refuse a volume that has less room than the model's `size` in bytes; the model that it replaces goes after."""
+    del config
+    room = shutil.disk_usage(_mounted(here))
+    needed = (size >> 20) + 1
+    if room.total and room.free < size:  # Some file systems of object stores say 0 of 0.
+        raise ConfigurationError(
+            "OutputVolumeFull",
+            f"output.volume has room for {room.free >> 20} MiB, and the model takes {needed} MiB. {MAKE_ROOM}",
+        )
+
+
 def deliver(final: Final) -> None:
     """Copy the model beside, compare, bring it to disk, and give it its name."""
     place = _mounted(final.here)
