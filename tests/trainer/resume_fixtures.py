@@ -36,7 +36,7 @@ def forkserver(folder: Path, **environment: str) -> Iterator[Path]:
     python = Path(f"{path}.python")
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FORKSERVER} {path} "$@"\n')
     python.chmod(0o755)
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "DS_ACCELERATOR": "cpu"}
     server = subprocess.Popen(
         [sys.executable, str(FORKSERVER), str(path)], env={**os.environ, **threads, **environment}
     )
@@ -48,6 +48,14 @@ def forkserver(folder: Path, **environment: str) -> Iterator[Path]:
     yield path
     path.unlink()
     server.wait(30)
+
+
+def from_nothing(folder: Path) -> Path:
+    """In place of a forkserver's socket: beside it stands python itself, as in a pod."""
+    python = folder / "nothing.python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return folder / "nothing"
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +76,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def config(material: Path) -> dict[str, Any]:
-    """A job with dropout, accumulation, workers, evaluations, and logs that do not fall on its checkpoints."""
+    """A job with dropout, accumulation, evaluations, and logs that do not fall on its checkpoints."""
     return {
         "job": {"name": "tiny", "namespace": "default", "uid": "11111111-2222-3333-4444-555555555555"},
         "runId": "11111111222233334444555555555555",
@@ -84,7 +92,7 @@ def config(material: Path) -> dict[str, Any]:
             "eval_steps": 4,
             "save_strategy": "no",
             "learning_rate": 1e-3,
-            "dataloader_num_workers": 2,
+            "dataloader_num_workers": 0,
         },
         "checkpoint": {"everySteps": 5},
         "wandb": {"mode": "disabled"},

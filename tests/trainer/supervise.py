@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from finetune_trainer.config import load
+from finetune_trainer.pod.run_file import load
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.process.supervisor import Supervisor
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finetune_trainer.config import load, plan
+from finetune_trainer.config import plan
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.pod.run_file import load
 
 from tests.trainer import tiny
 

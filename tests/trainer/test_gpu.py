@@ -3,7 +3,6 @@
 What no other test does runs on processors too, so that on a machine with a GPU only the device is new.
 """
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from tests.trainer import language
-from tests.trainer.resume_fixtures import changed
+from tests.trainer.resume_fixtures import changed, from_nothing
 from tests.trainer.running import Job, result
 
 DEVICES = (
@@ -44,14 +43,6 @@ def need(devices: int) -> None:
     """Skip where there are fewer GPUs."""
     if torch.cuda.device_count() < devices:
         pytest.skip(f"needs a CUDA device (here: {torch.cuda.device_count()}, needed: {devices})")
-
-
-def from_nothing(folder: Path) -> Path:
-    """In place of a forkserver's socket: beside it stands python itself."""
-    python = folder / "nothing.python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    return folder / "nothing"
 
 
 def of(job: Job, folder: str, **blocks: Any) -> Job:

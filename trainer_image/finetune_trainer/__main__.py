@@ -4,9 +4,9 @@ import logging
 import sys
 from pathlib import Path
 
-from finetune_trainer.config import load
 from finetune_trainer.contract.environment import CONFIG_DIR, RUN_CONFIG_FILE
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.pod.run_file import load
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.process.supervisor import Supervisor, refused
 

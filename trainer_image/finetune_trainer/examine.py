@@ -17,6 +17,7 @@ from finetune_trainer.contract.distribution import Distributed
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.contract.training_arguments import TrainingArguments
 from finetune_trainer.errors import TrainerError
+from finetune_trainer.pod import run_file
 from finetune_trainer.weightless import weightless
 
 OF_THE_DEVICE = frozenset(
@@ -97,7 +98,7 @@ def main() -> int:
     sys.stdout = sys.stderr  # What libraries print is no finding.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-        config = configuration.load(Path(sys.argv[1]))
+        config = run_file.load(Path(sys.argv[1]))
         found = [*findings(config, Path(scratch))] if isinstance(config, RunConfig) else []
     told.write(json.dumps(found))
     return int(bool(found))

@@ -9,16 +9,17 @@ import time
 import traceback
 from pathlib import Path
 
-from finetune_trainer.config import load
 from finetune_trainer.contract.outcome import Outcome, OutcomeKind
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.files import is_full, write_whole
 from finetune_trainer.pod import last_word
 from finetune_trainer.pod.progress import Heartbeat
+from finetune_trainer.pod.run_file import load
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings, surroundings
 from finetune_trainer.process.leash import end_with_parent
+from finetune_trainer.process.unused import leave_out, unused
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def ended(path: Path, here: Surroundings, flag: StopFlag, started: float) -> Out
             from finetune_trainer.programs import attempt as programs
 
             return programs.attempted(config, here, flag)
+        leave_out(unused(config))
         from finetune_trainer.attempt import attempted
 
         return attempted(config, here, flag, started)
