@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finetune_trainer.contract.outcome import OutcomeKind
 
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, Running, result, rows
@@ -128,6 +129,20 @@ def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
     one.config = resizable(job, after, **blocks).config
 
     assert rows(one.finish()) == [pytest.approx(row, rel=1e-4) for row in rows(plain)]
+
+
+def test_a_number_of_ranks_that_leaves_one_without_a_part_is_refused_with_the_next_step(job: Job) -> None:
+    few = {"peft": {"method": "lora"}, "distributed": {"deepspeed": {"zeroStage": 2}}}
+    one = resizable(job, 1, **few)
+    running = one.attempt()
+    running.reach(7)
+    running.stop()
+    running.end()
+    one.config = resizable(job, 2, **few).config
+
+    word = one.attempt().outcome()
+
+    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "CheckpointDoesNotFit")
 
 
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {

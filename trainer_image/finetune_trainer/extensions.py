@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 
@@ -20,6 +18,7 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.loss import IGNORED, TaskLoss
 from finetune_trainer.measuring.showing import Answers
+from finetune_trainer.recovery.chance import random_state, set_random_state
 
 NO_CALLBACK = "is not a transformers.TrainerCallback"
 CALLED_WITH: Mapping[str, tuple[tuple[str, ...], Mapping[str, Any]]] = MappingProxyType(
@@ -186,10 +185,8 @@ def metrics(config: RunConfig, answers: Answers | None) -> Callable[[Any], dict[
 @contextmanager
 def aside() -> Iterator[None]:
     """Put the random states back afterwards."""
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - The global one.
+    before = random_state()
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 - As above.
-        torch.set_rng_state(cpu)
+        set_random_state(before)

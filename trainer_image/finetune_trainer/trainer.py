@@ -6,16 +6,14 @@ would take long and the next attempt does it first, with the random state as it 
 """
 
 import logging
-import random
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from transformers.trainer_callback import ExportableState
@@ -25,6 +23,7 @@ from finetune_trainer.data.keyed import Keyed
 from finetune_trainer.distributed import deepspeed, fsdp, sharing
 from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.loading import RightLoading
+from finetune_trainer.recovery.chance import random_state, set_random_state
 from finetune_trainer.recovery.moment import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
 
 log = logging.getLogger(__name__)
@@ -154,11 +153,11 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
             self._put_off_if_any(wanted)
         if self.control.should_log or self.control.should_evaluate or self.control.should_save:
             self._refuse_bad_numbers(wait=True)
-        before = self._rng_state() if self.control.should_evaluate else None
+        before = random_state() if self.control.should_evaluate else None
         try:
             super()._maybe_log_save_evaluate(tr_loss, *args, **kwargs)
         except EvaluationInterrupted:
-            self._set_rng_state(before or {})
+            set_random_state(before or {})
             self._put_off_if_any(wanted)
 
     def _put_off_if_any(self, wanted: Due) -> None:
@@ -298,6 +297,10 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
             self._barrier()
             self.accelerator.state.deepspeed_plugin.deepspeed_config |= deepspeed.READ_UNIVERSAL
 
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        with deepspeed.reading_universal() if self._resized else nullcontext():
+            return super()._prepare_for_training(*args, **kwargs)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
@@ -328,43 +331,26 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         if now.due:
             self._load_rng_state(str(folder))
             self._catch_up(now.due)
-            self._rng_after_due = self._rng_state()
+            self._rng_after_due = random_state()
 
     def _catch_up(self, due: tuple[Due, ...]) -> None:
         for position, one in enumerate(due):
             self.control.should_log = False
             self.control.should_evaluate, self.control.should_save = one.evaluate, one.save
-            before = self._rng_state()
+            before = random_state()
             try:
                 super()._maybe_log_save_evaluate(self._tr_loss, None, self.model_wrapped, None, 0.0, None, time.time())
             except EvaluationInterrupted:
-                self._set_rng_state(before)
+                set_random_state(before)
                 self._put_off = due[position:]
                 self._save_if(stop=True, due=False)
                 return
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if self._rng_after_due is not None:
-            self._set_rng_state(self._rng_after_due)
+            set_random_state(self._rng_after_due)
         else:
             super()._load_rng_state(checkpoint)
-
-    def _rng_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {
-            "python": random.getstate(),
-            "numpy": np.random.get_state(),  # noqa: NPY002 - The global state is what libraries draw from.
-            "cpu": torch.get_rng_state(),
-        }
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        return state
-
-    def _set_rng_state(self, state: Mapping[str, Any]) -> None:
-        random.setstate(state["python"])
-        np.random.set_state(state["numpy"])  # noqa: NPY002 - As above.
-        torch.set_rng_state(state["cpu"])
-        if "cuda" in state:
-            torch.cuda.set_rng_state_all(state["cuda"])
 
     # What is in effect.
 

@@ -196,6 +196,19 @@ def make_universal(folder: Path) -> None:
     (folder / "latest_universal").write_text(f"{tag}_universal")
 
 
+@contextlib.contextmanager
+def reading_universal() -> Iterator[None]:
+    """Say what is wrong when DeepSpeed does not find a part for every process."""
+    try:
+        yield
+    except IndexError as problem:
+        raise ConfigurationError(
+            "CheckpointDoesNotFit",
+            "The model has a group of parameters that is too small for this number of processes: one would hold none "
+            "of it, and DeepSpeed cannot go on so. Set compute as it was, or create the job anew.",
+        ) from problem
+
+
 def mend_optimizer(optimizer: Any, decays: Sequence[float]) -> None:
     """Undo what reading a universal checkpoint of stage 3 does: one weight decay, and one step counter, for all groups.
 
