@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import transformers
 
 from finetune_trainer import extensions, tasks
@@ -74,6 +75,8 @@ def arguments(config: RunConfig, here: Surroundings) -> tuple[Plan, Any]:
 
 def work(config: RunConfig, here: Surroundings, wanted: Plan, args: Any) -> Work:
     """The task, prepared."""
+    # Five seconds at each end of a mixed stream, lest Arrow's threads crash an interpreter that ends; ours does not.
+    datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0
     extensions.check(config)
     ready = tasks.prepared(config, wanted, args, here.work_dir / "prepared")
     trainer = TaskTrainer(
