@@ -46,9 +46,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def ranks(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Path]:
     """A forkserver for the trainers; the Hub's libraries read its address and their cache's as they are imported."""
     cache = tmp_path_factory.mktemp("huggingface")
-    with forkserver(
-        tmp_path_factory.mktemp("forkserver"), HF_ENDPOINT=hub.url, HF_HOME=str(cache), DS_ACCELERATOR="cpu"
-    ) as socket:
+    with forkserver(tmp_path_factory.mktemp("forkserver"), HF_ENDPOINT=hub.url, HF_HOME=str(cache)) as socket:
         yield socket
 
 

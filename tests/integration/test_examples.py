@@ -25,7 +25,7 @@ OF_BUCKETS = frozenset({"buckets"})
 ELSEWHERE = OF_PROGRAMS | OF_ARTIFACTS | OF_BUCKETS
 EXAMPLES = sorted(p for p in (Path(__file__).parents[2] / "examples").glob("*.yaml") if p.stem not in ELSEWHERE)
 TOKEN = {"HF_TOKEN": "hf_lab"}
-STEPS = 60
+STEPS = 32
 SMALL = {"max_steps": STEPS, "per_device_train_batch_size": 2, "logging_steps": 1}
 EVERY = {"eval_steps": STEPS // 2, "save_steps": STEPS // 2}
 
@@ -38,7 +38,7 @@ def shrunk(manifest: Manifest, name: str) -> Manifest:
     few = {
         "dataset": data | {"maxSamples": data.get("maxSamples", {}) | {"evaluation": 8}},
         "training": spec["training"] | SMALL | by_steps,
-        "checkpoint": spec.get("checkpoint", {}) | {"everySteps": 10},
+        "checkpoint": spec.get("checkpoint", {}) | {"everySteps": 8},
     }
     return {**manifest, "metadata": {**manifest["metadata"], "name": name}, "spec": {**spec, **few}}
 

@@ -6,6 +6,8 @@ The program's process is a child of the server; the stand-in passes signals on a
 
 import array
 import contextlib
+import gc
+import importlib
 import json
 import os
 import runpy
@@ -15,26 +17,36 @@ import sys
 from pathlib import Path
 
 HEADER = 8
+SLOW = (
+    *("accelerate", "datasets", "deepspeed", "peft", "scipy.io", "sklearn.metrics", "wandb"),
+    *("finetune_trainer.attempt", "finetune_trainer.process.rank", "finetune_trainer.tasks.examples"),
+    *("finetune_trainer.tasks.texts", "finetune_trainer.measuring.class_metrics"),
+    *("fsspec.implementations.http", "opentelemetry.exporter.otlp.proto.http._log_exporter"),
+    *("opentelemetry.exporter.otlp.proto.http.metric_exporter", "opentelemetry.sdk.metrics"),
+    *("torch.distributed.algorithms.ddp_comm_hooks.default_hooks", "torch.distributed.elastic.rendezvous.registry"),
+    *("torch.distributed.run", "trl.chat_template_utils", "trl.data_utils"),
+    *("wandb.apis.public", "wandb.sdk.artifacts._models.pagination"),
+)
+"""What a trainer imports sooner or later."""
+CLASSES = ("BertForSequenceClassification", "BertTokenizerFast", "GPT2LMHeadModel", "Trainer")
 
 
 def serve(path: str) -> None:
     """Import what is slow, then fork for every request until the socket's file is gone."""
-    import accelerate  # noqa: F401 - For its import alone, as the following.
-    import datasets  # noqa: F401
-    import finetune_trainer.attempt  # noqa: F401
-    import torch.distributed.run  # noqa: F401
     import transformers
-    import wandb  # noqa: F401
 
-    # What transformers imports when it is first named.
-    names = ("BertForSequenceClassification", "BertTokenizerFast", "GPT2LMHeadModel", "Trainer")
-    assert all(getattr(transformers, name) for name in names)
+    for name in SLOW:
+        importlib.import_module(name)
+    for name in CLASSES:
+        getattr(transformers, name)  # Is imported when it is first named.
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path + ".new")
     listener.listen(64)
     Path(path + ".new").rename(path)
     listener.settimeout(1)
+    gc.collect()
+    gc.freeze()  # What is here now is never looked through again, so its pages stay shared.
     children: dict[int, socket.socket] = {}
     while Path(path).exists():
         reap(children)
@@ -93,6 +105,8 @@ def become(connection: socket.socket) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     arguments = [one for one in request["argv"] if one != "-u"]
     sys.argv = [arguments[1], *arguments[2:]]
+    sys.path.insert(0, request["cwd"])  # As -m does.
+    sys.modules.pop(arguments[1], None)  # It is the main module now, not one that was imported before.
     code = 0
     try:
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -20,7 +20,7 @@ VARIED = {
     "amounts": {"augment": ["word-deletion", "word-crop"]},
 }
 VARIED_TRAINING = {
-    "multiple-choice": {"dataloader_persistent_workers": True},
+    "multiple-choice": {"dataloader_num_workers": 2, "dataloader_persistent_workers": True},
     "image-classification": {
         "eval_strategy": "epoch",
         "save_strategy": "epoch",

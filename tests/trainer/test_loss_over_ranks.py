@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def alone(place: Path) -> dict[str, Rows]:
 
 
 @pytest.fixture(scope="module")
-def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
+def in_two(place: Path, socket: Path) -> dict[str, tuple[Rows, str]]:
     """What rank 0 of two logs and what wraps its model, for each task and way of sharing."""
     cases = {}
     for task in TASKS:
@@ -108,12 +107,16 @@ def in_two(place: Path) -> dict[str, tuple[Rows, str]]:
     for what in IN_PARTS:
         cases[what] = job(place, what, 4, **ZERO_3).model_dump(mode="json", exclude_unset=True)
     (place / "cases.json").write_text(json.dumps(cases))
-    program = Path(__file__).parent / "learn.py"
-    ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program), str(place))
-    root = Path(__file__).parents[2]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    ranks = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.trainer.learn", str(place))
+    python = f"{socket}.python"
     ended = subprocess.run(
-        (sys.executable, *ranks), env=env, cwd=root, text=True, capture_output=True, check=False, timeout=240
+        (python, "-m", *ranks),
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python},
+        cwd=Path(__file__).parents[2],
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=240,
     )
     assert (place / "logged.json").exists(), ended.stderr[-4000:]
     found: dict[str, tuple[Rows, str]] = json.loads((place / "logged.json").read_text())

@@ -16,7 +16,7 @@ from tests.trainer.running import Job, Running, result
 
 pytestmark = pytest.mark.training
 
-STEPS: dict[str, Any] = {}
+STEPS = {"dataloader_num_workers": 2}
 EPOCHS = {
     "eval_strategy": "epoch",
     "save_strategy": "epoch",
