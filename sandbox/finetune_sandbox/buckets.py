@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_trainer.pod.ports import free_port
+
 from finetune_sandbox import processes
 from finetune_sandbox.binaries import binary
 
@@ -35,7 +37,7 @@ class Buckets:
 @contextmanager
 def s3(folder: Path, *buckets: str) -> Iterator[Buckets]:
     """An S3 server while the block lasts; it checks signatures."""
-    root, port = _laid_out(folder, buckets), processes.free_port()
+    root, port = _laid_out(folder, buckets), free_port()
     where = ("--port", f"127.0.0.1:{port}", "--access", KEY, "--secret", SECRET, "--quiet", "posix")
     beside = ("--sidecar", str(folder / "attributes"))  # Not every file system has extended attributes.
     (folder / "attributes").mkdir()
@@ -52,7 +54,7 @@ def s3(folder: Path, *buckets: str) -> Iterator[Buckets]:
 @contextmanager
 def gcs(folder: Path, *buckets: str) -> Iterator[Buckets]:
     """A server of Google's protocol while the block lasts; it knows no credentials."""
-    root, port = _laid_out(folder, buckets), processes.free_port()
+    root, port = _laid_out(folder, buckets), free_port()
     where = ("-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-log-level", "error")
     what = ("-backend", "filesystem", "-filesystem-root", str(root), "-public-host", f"127.0.0.1:{port}")
     with _serving((str(binary("fake-gcs-server")), *where, *what), folder, port):

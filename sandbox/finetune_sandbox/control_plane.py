@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import yaml
+from finetune_trainer.pod.ports import free_port
 
 from finetune_sandbox import certificates, processes
 from finetune_sandbox.binaries import binary
@@ -161,10 +162,10 @@ class ControlPlane:
         return tuple(json.loads(line) for line in lines)
 
     def _start(self) -> None:
-        self.port = self.options.port or processes.free_port(self.options.listen)
+        self.port = self.options.port or free_port(self.options.listen)
         self._write_certificates()
         self.user("admin", ("system:masters",))
-        etcd_url = f"http://{LOOPBACK}:{processes.free_port()}"
+        etcd_url = f"http://{LOOPBACK}:{free_port()}"
         self._launch("etcd", self._etcd_flags(etcd_url))
         self._launch("kube-apiserver", self._api_server_flags(etcd_url))
         self._wait_for("/readyz")
@@ -252,7 +253,7 @@ class ControlPlane:
         return self._write_secret(f"{name.replace(':', '.')}.kubeconfig", yaml.safe_dump(config).encode())
 
     def _etcd_flags(self, url: str) -> tuple[str, ...]:
-        peer = f"http://{LOOPBACK}:{processes.free_port()}"
+        peer = f"http://{LOOPBACK}:{free_port()}"
         return (
             f"--data-dir={self.folder / 'etcd'}",
             f"--listen-client-urls={url}",

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,11 +49,3 @@ def stop(process: subprocess.Popen[bytes], grace_seconds: float = 5) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now; for programs that cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port

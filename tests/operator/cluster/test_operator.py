@@ -12,9 +12,9 @@ import pytest
 import yaml
 from finetune_operator.build.attempt import token
 from finetune_operator.cluster.port import EVENT, JOB, LEASE, Selection
-from finetune_sandbox import processes
 from finetune_sandbox.control_plane import ControlPlane
 from finetune_sandbox.real_api import RealApi
+from finetune_trainer.pod.ports import free_port
 
 from tests.operator.cluster.faulty import FaultyProxy, held, request
 from tests.operator.cluster.operators import NAME, Operators, installed_rights, operators_of
@@ -121,7 +121,7 @@ def answered(port: int, path: str) -> str | None:
 async def test_probes_and_metrics_answer(
     control_plane: ControlPlane, world: World[RealApi], operators: Operators
 ) -> None:
-    port = processes.free_port()
+    port = free_port()
     operators.start(control_plane.kubeconfig, port=port)
     await world.api.create(JOB, job(namespace=world.namespace))
     await world.has_pods("a-1-0")
