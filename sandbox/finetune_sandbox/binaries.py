@@ -115,7 +115,8 @@ def _build(source: Source, program: Path) -> None:
             (go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false")  # noqa: RUF005 (reads in two lines)
             + ("-ldflags", source.linker_flags, "-o", str(unfinished), source.package),
             cwd=MODULES / source.family,
-            env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"},
+            # Compilers that collect more rarely take a quarter less time, and some memory more.
+            env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOGC": "400"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
