@@ -94,7 +94,7 @@ ZERO_3 = {"distributed": {"deepspeed": {"zeroStage": 3}}}
 
 def resizable(job: Job, ranks: int, **blocks: Any) -> Job:
     """The job with eight examples a step, whatever the number of ranks."""
-    training = {"max_steps": 12, "weight_decay": 0.1, "gradient_accumulation_steps": None, "dataloader_num_workers": 0}
+    training = {"max_steps": 30, "weight_decay": 0.1, "gradient_accumulation_steps": None, "dataloader_num_workers": 0}
     wanted = changed(
         dict(job.config),
         model={**job.config["model"], "config": NO_DROPOUT},
@@ -123,7 +123,7 @@ def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
     plain = replace(resizable(job, 1), folder=job.folder / "plain").finish()
     one = resizable(job, before, **blocks)
     running = one.attempt()
-    running.reach(7)
+    running.reach(1)
     running.stop()
     running.end()
     one.config = resizable(job, after, **blocks).config
@@ -135,7 +135,7 @@ def test_a_number_of_ranks_that_leaves_one_without_a_part_is_refused_with_the_ne
     few = {"peft": {"method": "lora"}, "distributed": {"deepspeed": {"zeroStage": 2}}}
     one = resizable(job, 1, **few)
     running = one.attempt()
-    running.reach(7)
+    running.reach(1)
     running.stop()
     running.end()
     one.config = resizable(job, 2, **few).config
