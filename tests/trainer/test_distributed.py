@@ -107,6 +107,14 @@ def resizable(job: Job, ranks: int, **blocks: Any) -> Job:
     return replace(job, config=wanted)
 
 
+def begun(one: Job) -> None:
+    """Start the job and ask it to stop after its first step."""
+    running = one.attempt()
+    running.reach(1)
+    running.stop()
+    running.end()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "blocks"),
     [
@@ -122,10 +130,7 @@ def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
 ) -> None:
     plain = replace(resizable(job, 1), folder=job.folder / "plain").finish()
     one = resizable(job, before, **blocks)
-    running = one.attempt()
-    running.reach(1)
-    running.stop()
-    running.end()
+    begun(one)
     one.config = resizable(job, after, **blocks).config
 
     assert rows(one.finish()) == [pytest.approx(row, rel=1e-4) for row in rows(plain)]
@@ -134,10 +139,7 @@ def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
 def test_a_number_of_ranks_that_leaves_one_without_a_part_is_refused_with_the_next_step(job: Job) -> None:
     few = {"peft": {"method": "lora"}, "distributed": {"deepspeed": {"zeroStage": 2}}}
     one = resizable(job, 1, **few)
-    running = one.attempt()
-    running.reach(1)
-    running.stop()
-    running.end()
+    begun(one)
     one.config = resizable(job, 2, **few).config
 
     word = one.attempt().outcome()

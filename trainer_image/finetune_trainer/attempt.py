@@ -104,8 +104,8 @@ class Attempt:
         self.board.phase_took("restore", time.monotonic() - began)
         began = time.monotonic()
         todo = work(self._settled(restored), self.here, wanted, args)
-        size = adapters.final_size(todo.ready.model, self.config)
-        self._on_first(lambda: outputs.check_room(self.config, self.here, size))
+        model = todo.ready.model
+        self._on_first(lambda: outputs.check_room(self.config, self.here, adapters.final_size(model, self.config)))
         self.dataset = todo.fingerprint
         belonging = self._belonging(todo)
         if restored is not None:

@@ -24,7 +24,7 @@ def check(config: RunConfig, here: Surroundings) -> None:
 def check_room(config: RunConfig, here: Surroundings, size: int) -> None:
     """Refuse a volume that has less room than the final model's `size` in bytes."""
     if volume.is_wanted(config):
-        volume.check_room(config, here, size)
+        volume.check_room(here, size)
 
 
 def deliver(final: Final) -> None:

@@ -48,9 +48,8 @@ def check(config: RunConfig, here: Surroundings) -> None:
             probe.unlink()
 
 
-def check_room(config: RunConfig, here: Surroundings, size: int) -> None:
+def check_room(here: Surroundings, size: int) -> None:
     """Refuse a volume that has less room than the model's `size` in bytes; the model that it replaces goes after."""
-    del config
     room = shutil.disk_usage(_mounted(here))
     needed = (size >> 20) + 1
     if room.total and room.free < size:  # Some file systems of object stores say 0 of 0.
