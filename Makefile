@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 PACKAGES := operator trainer_image cli sandbox
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup lock generate verify fmt lint types floors unit generated chart test demo e2e image bench clean
+.PHONY: help setup lock generate verify fmt lint types floors unit generated chart programs test demo e2e image bench clean
 
 help: ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ test: verify ## verify, and the integration tests: real training, real API serve
 
 demo: setup ## The main job on this machine: train, be preempted, resume, compare. No cluster, no account.
 	$(RUN)/finetune run examples/bert-mrpc.yaml --sandbox --preempt-at 40 --compare
+
+programs: setup ## Build what is missing of the servers that the tests run: Kubernetes, Helm, object stores (ten minutes of Go).
+	$(RUN)/python -m finetune_sandbox.binaries
 
 image: setup ## Build both images with buildah (root), from a base made on the spot.
 	$(RUN)/python -m finetune_sandbox.node.images

@@ -4,5 +4,6 @@
 package tools
 
 import (
-	_ "sigs.k8s.io/kwok/cmd/kwok"
+	_ "github.com/fsouza/fake-gcs-server"
+	_ "github.com/versity/versitygw/cmd/versitygw"
 )

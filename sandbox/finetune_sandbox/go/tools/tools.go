@@ -4,5 +4,7 @@
 package tools
 
 import (
+	_ "github.com/helm-unittest/helm-unittest/cmd/helm-unittest"
 	_ "helm.sh/helm/v4/cmd/helm"
+	_ "sigs.k8s.io/kwok/cmd/kwok"
 )

@@ -1,8 +1,0 @@
-//go:build tools
-
-// Package tools names the programs, so that go.mod keeps what they need.
-package tools
-
-import (
-	_ "github.com/distribution/distribution/v3/cmd/registry"
-)
