@@ -92,7 +92,7 @@ async def house(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def lab(house: Lab) -> AsyncIterator[Lab]:
-    """The house with a namespace of the test's own, which has the key to W&B; its pods are gone afterwards."""
+    """The house with a namespace of the test's own, which has the key to W&B; its jobs and pods are gone afterwards."""
     namespace = await asyncio.to_thread(house.plane.namespace, f"lab-{next(_numbers)}")
     made = replace(house, namespace=namespace)
     await made.keep_key()
@@ -103,4 +103,3 @@ async def lab(house: Lab) -> AsyncIterator[Lab]:
     while (await house.api.list(Selection(kind=POD, namespace=namespace))).items:
         assert time.monotonic() < deadline, f"Pods are left in {namespace}."
         await asyncio.sleep(0.1)
-    await asyncio.to_thread(house.plane.kubectl, "delete", "namespace", namespace, "--wait=false")

@@ -105,7 +105,7 @@ class Lab:
         deadline = time.monotonic() + patience
         while not holds(job := await self.job(name)):
             assert time.monotonic() < deadline, await self.story(name)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         return job
 
     async def ended(self, name: str) -> FineTuneJob:
@@ -132,7 +132,7 @@ class Lab:
         deadline = time.monotonic() + PATIENCE
         while (word := await self.word(name, attempt)) is None or not holds(word):
             assert time.monotonic() < deadline, await self.story(name)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02 if word else 0.2)  # It starts for seconds, and then makes forty steps in one.
         return word
 
     def left(self, job: FineTuneJob) -> Result:

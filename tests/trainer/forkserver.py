@@ -25,20 +25,32 @@ SLOW = (
     *("opentelemetry.exporter.otlp.proto.http.metric_exporter", "opentelemetry.sdk.metrics"),
     *("torch.distributed.algorithms.ddp_comm_hooks.default_hooks", "torch.distributed.elastic.rendezvous.registry"),
     *("torch.distributed.run", "trl.chat_template_utils", "trl.data_utils"),
-    *("wandb.apis.public", "wandb.sdk.artifacts._models.pagination"),
+    *("wandb.apis._generated.get_default_entity", "wandb.apis.public", "wandb.sdk.artifacts._models.pagination"),
+    *(
+        f"wandb.sdk.artifacts._generated.{name}"
+        for name in (
+            *("artifact_by_id", "artifact_membership_by_name", "fetch_artifact_manifest"),
+            *("get_artifact_membership_file_urls", "project_artifact_collection", "project_artifacts"),
+        )
+    ),
 )
 """What a trainer imports sooner or later."""
-CLASSES = ("BertForSequenceClassification", "BertTokenizerFast", "GPT2LMHeadModel", "Trainer")
+CLASSES = (
+    *("BertForSequenceClassification", "BertTokenizerFast", "GPT2LMHeadModel", "LlamaForCausalLM"),
+    *("PreTrainedTokenizerFast", "T5ForConditionalGeneration", "Trainer"),
+)
 
 
 def serve(path: str) -> None:
     """Import what is slow, then fork for every request until the socket's file is gone."""
     import transformers
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     for name in SLOW:
         importlib.import_module(name)
     for name in CLASSES:
         getattr(transformers, name)  # Is imported when it is first named.
+    get_checkpoint_conversion_mapping("bert")  # Compiles the patterns of all models, and keeps them.
 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path + ".new")
