@@ -21,7 +21,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 COMPARED = (
     *("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1", "eval_perplexity", "eval_rougeL"),
-    *("eval_f1_micro", "eval_mse", "eval_exact_match"),
+    *("eval_f1_micro", "eval_mse", "eval_exact_match", "train_loss"),
 )
 
 

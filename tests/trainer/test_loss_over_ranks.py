@@ -50,13 +50,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(place: Path, task: str, batch: int, rows: int | None = None, **blocks: Any) -> RunConfig:
+def job(
+    place: Path, task: str, batch: int, rows: int | None = None, logging_steps: int = 1, **blocks: Any
+) -> RunConfig:
     """Four steps of eight examples, from so many rows, and an evaluation of 21 in batches that do not fit."""
     training = {
         "max_steps": 4,
         "per_device_train_batch_size": batch,
         "per_device_eval_batch_size": 5,
-        "logging_steps": 1,
+        "logging_steps": logging_steps,
         "eval_strategy": "steps",
         "eval_steps": 2,
         "save_strategy": "no",
@@ -99,6 +101,7 @@ def in_two(place: Path, socket: Path) -> dict[str, tuple[Rows, str]]:
         settings = dict(blocks)
         case = job(place, TASKS[0], settings.pop("batch", 4), rows, **settings)
         cases[name] = case.model_dump(mode="json", exclude_unset=True)
+    cases["rows of three steps"] = job(place, TASKS[0], 4, None, 3).model_dump(mode="json", exclude_unset=True)
     for way in ("ddp", "zero-2"):
         case = job(place, TASKS[0], 4, **SHARED_OUT[way], **IN_FOUR_BITS)
         cases[f"in four bits {way}"] = case.model_dump(mode="json", exclude_unset=True)
@@ -151,6 +154,13 @@ def test_rows_that_two_ranks_share_unevenly_count_once_each(
     assert in_two[name][0] == [
         pytest.approx(row, rel=1e-4) for row in logged(job(place, TASKS[0], 8, UNEVEN[name][0]), place)
     ]
+
+
+def test_the_summary_counts_what_all_ranks_learned_since_the_last_row(
+    alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
+) -> None:
+    assert in_two["rows of three steps"][0][-1] == pytest.approx(alone[TASKS[0]][-1], rel=1e-4)
+    assert set(alone[TASKS[0]][-1]) == {"step", "train_loss"}
 
 
 @pytest.mark.parametrize("way", ["ddp", "zero-2"])

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
+from transformers.trainer_pt_utils import nested_gather
 
 IGNORED = -100
 """The label of a position that is not predicted."""
@@ -194,6 +195,7 @@ class RightLoss:
     args: Any
     accelerator: Any
     train_dataset: Any
+    _tr_loss: Any
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: Any
@@ -220,3 +222,8 @@ class RightLoss:
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:  # noqa: ARG002 - The Trainer's own signature.
         return items(self.task_loss, batch_samples, self.args, self.accelerator) if batch_samples else None
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        """Sum up; what was learned since the last logged row counts as in a row, not by the first process's share."""
+        self._tr_loss = nested_gather(self._tr_loss, self.args.parallel_mode).mean()
+        return super()._finalize_training(*args, **kwargs)  # type: ignore[misc]  # The Trainer's, beside which this stands.
