@@ -13,7 +13,7 @@ from finetune_cli.jobs import JobFileError
 
 NEEDS_THE_TRAINER = (
     "--deep reads what the trainer reads, with its libraries. Install them with `pip install "
-    "finetune-operator[trainer]`, or run this in the trainer's image."
+    "'CHECKOUT[sandbox,trainer]'`, where CHECKOUT is this repository, or run this in the trainer's image."
 )
 
 

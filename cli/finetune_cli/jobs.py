@@ -14,12 +14,24 @@ class JobFileError(Exception):
 
 
 class KubernetesLoader(yaml.SafeLoader):
-    """Takes 2e-5 for a number and a date for a string."""
+    """Takes 2e-5 for a number and a date for a string, and no key twice."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; raises ConstructorError where PyYAML would let the last of two values win."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"{key.value} stands there twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 KubernetesLoader.add_implicit_resolver(
@@ -35,7 +47,7 @@ def jobs(file: str) -> tuple[dict[str, Any], ...]:
 def jobs_and_others(file: str) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
     """The jobs in a file, or on standard input for `-`, and the ConfigMaps and Secrets beside them."""
     documents = _documents(file)
-    found = tuple(d for d in documents if is_meant_as_job(d))
+    found = tuple(_named(d) for d in documents if is_meant_as_job(d))
     if not found:
         raise JobFileError(f"{file} holds no {names.KIND}. Write one as in the examples.")
     return found, tuple(d for d in documents if isinstance(d, dict) and d.get("kind") in {"ConfigMap", "Secret"})
@@ -44,11 +56,30 @@ def jobs_and_others(file: str) -> tuple[tuple[dict[str, Any], ...], tuple[dict[s
 def _documents(file: str) -> list[Any]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return list(yaml.load_all(text, KubernetesLoader))
+        return [each for document in yaml.load_all(text, KubernetesLoader) for each in _unfolded(document)]
     except OSError as error:
         raise JobFileError(f"{file} cannot be read: {error.strerror}. Correct the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise JobFileError(f"{file} is no YAML: {error}. Correct it there.") from error
+
+
+def _unfolded(document: Any) -> list[Any]:
+    """What a List holds, as `kubectl get -o yaml` prints one; anything else is one document."""
+    if isinstance(document, dict) and str(document.get("kind")).endswith("List"):
+        return list(document.get("items") or ())
+    return [document]
+
+
+def _named(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with a name such as the API server makes for `generateName`."""
+    metadata = job.get("metadata")
+    if (
+        isinstance(metadata, dict)
+        and isinstance(prefix := metadata.get("generateName"), str)
+        and "name" not in metadata
+    ):
+        return {**job, "metadata": {**metadata, "name": f"{prefix}xxxxx"}}
+    return job
 
 
 def is_meant_as_job(document: object) -> bool:

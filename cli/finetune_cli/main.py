@@ -11,6 +11,11 @@ from finetune_cli.jobs import JobFileError
 COMMANDS: Mapping[str, ModuleType] = MappingProxyType({"run": run, "validate": validate, "render": render, "crd": crd})
 """In the order in which help lists them. Modules import what is heavy only when they run."""
 
+MISSING = (
+    "This needs the Python module {module}, which is not installed here. Install this repository with its extras: "
+    "pip install 'CHECKOUT[sandbox]' for validate and render, 'CHECKOUT[sandbox,trainer]' for the rest.\n"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
@@ -19,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(COMMANDS[options.command].main(options))
     except JobFileError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except ModuleNotFoundError as error:
+        sys.stderr.write(MISSING.format(module=error.name))
         return 1
     except BrokenPipeError:
         # The reader of our output, for example head, has seen enough.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_cli import deep
-from finetune_cli.jobs import jobs
+from finetune_cli.jobs import JobFileError, jobs
 
 HELP = (
     "Say what the API server would refuse, and what is not built yet, and with --deep what would end the job before "
@@ -44,8 +44,19 @@ def mount(text: str) -> tuple[str, Path]:
 def main(options: argparse.Namespace) -> int:
     """Print a verdict for each job."""
     mounts = dict(options.mount) if options.deep else None
-    verdicts = [is_valid(file, job, mounts) for file in options.files for job in jobs(file)]
+    verdicts = [are_valid(file, mounts) for file in options.files]
     return 0 if all(verdicts) else 1
+
+
+def are_valid(file: str, mounts: dict[str, Path] | None) -> bool:
+    """Print a verdict for each job of a file, or why it has none; other files are judged all the same."""
+    try:
+        found = jobs(file)
+    except JobFileError as error:
+        sys.stderr.write(f"{error}\n")
+        return False
+    verdicts = [is_valid(file, job, mounts) for job in found]
+    return all(verdicts)
 
 
 def is_valid(file: str, job: dict[str, Any], mounts: dict[str, Path] | None = None) -> bool:

@@ -70,6 +70,31 @@ def test_objects_beside_the_job_are_passed_over(tmp_path: Path) -> None:
     assert [job["kind"] for job in jobs(str(tmp_path / "file.yaml"))] == ["FineTuneJob"]
 
 
+def test_a_list_is_read_as_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [base(), base()]}))
+    assert len(jobs(str(tmp_path / "file.yaml"))) == 2
+
+
+def test_a_key_that_stands_there_twice_is_refused_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text("kind: FineTuneJob\nspec:\n  task: a\n  task: b\n")
+    with pytest.raises(JobFileError, match=r"(?s)task stands there twice.*line 4"):
+        jobs(str(tmp_path / "file.yaml"))
+
+
+def test_a_job_whose_name_the_api_server_makes_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(base() | {"metadata": {"generateName": "base-"}}))
+    status = main(["validate", str(file)])
+    assert (status, capsys.readouterr().out) == (0, f"{file}: base-xxxxx is valid.\n")
+
+
+def test_a_file_without_jobs_does_not_hide_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    status = main(["validate", str(tmp_path / "empty.yaml"), BASE])
+    said = capsys.readouterr()
+    assert (status, said.out, "holds no FineTuneJob" in said.err) == (1, f"{BASE}: base is valid.\n", True)
+
+
 def test_numbers_are_read_as_kubectl_reads_them() -> None:
     assert base()["spec"]["training"]["learning_rate"] == 2e-5
 
