@@ -27,6 +27,21 @@ def test_every_link_leads_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_table_has_a_hole(page: str) -> None:
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    paragraphs = [lines.strip().splitlines() for lines in re.split(r"\n\s*\n", text)]
+    tables = [lines for lines in paragraphs if any(line.startswith("|") for line in lines)]
+    whole = [all(line.startswith("|") for line in lines) and set(lines[1]) <= set("|-: ") for lines in tables]
+    assert whole == [True] * len(tables)
+
+
+def test_the_images_are_built_under_the_tag_that_the_chart_pulls() -> None:
+    chart = yaml.safe_load((ROOT / "charts/finetune-operator/Chart.yaml").read_text())
+    tags = set(re.findall(r"REGISTRY/finetune-[a-z]+:(\S+)", (ROOT / "docs/installing.md").read_text()))
+    assert tags == {chart["appVersion"]}
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_make_target_that_is_named_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:`|^)make ([a-z0-9-]+)", (ROOT / page).read_text(), re.MULTILINE))
@@ -62,6 +77,15 @@ def test_every_reason_of_the_trainer_is_explained() -> None:
     code = "".join(path.read_text() for path in ROOT.glob("trainer_image/**/*.py"))
     raised = set(re.findall(r"\b(?:ConfigurationError|RetryLater)\(\s*\"(\w+)\"", code))
     assert sorted(one for one in raised if f"`{one}`" not in page) == []
+
+
+def test_every_reason_of_the_operator_is_explained() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    code = "".join(path.read_text() for path in ROOT.glob("operator/finetune_operator/core/*.py"))
+    given = set(
+        re.findall(r"\b(?:reason=|_stop\(|failed\(turn, |_of\(\w+, Cause\.\w+, )\"((?:[A-Z][a-z]+){2,})\"", code)
+    )
+    assert sorted(one for one in given if f"`{one}`" not in page) == []
 
 
 def test_no_placeholder_is_left() -> None:

@@ -106,5 +106,5 @@ def table(lines: Iterator[tuple[str, ...]]) -> str:
 
 
 def cell(text: str) -> str:
-    """A sentence that does not end its cell."""
-    return text.replace("|", "\\|")
+    """Sentences that end neither their cell nor, by an empty line, the table."""
+    return " ".join(text.split()).replace("|", "\\|")
