@@ -13,3 +13,5 @@ class Config:
     """The Hub's mirror for jobs that name none."""
     wandb_base_url: str | None = None
     """The W&B server for jobs that name none."""
+    trainer_env: tuple[tuple[str, str], ...] = ()
+    """Names and values of variables for every trainer, below those of a job: a proxy, a certificate authority."""

@@ -6,6 +6,7 @@ Crash-only: whatever goes wrong ends the process, and the next one begins from w
 import argparse
 import asyncio
 import gc
+import json
 import logging
 import os
 import signal
@@ -66,6 +67,7 @@ def settings(arguments: list[str], environment: Mapping[str, str]) -> Settings:
             trainer_image=environment["FINETUNE_TRAINER_IMAGE"],
             hub_endpoint=environment.get("FINETUNE_HUB_ENDPOINT") or None,
             wandb_base_url=environment.get("FINETUNE_WANDB_BASE_URL") or None,
+            trainer_env=tuple(sorted((_variables(environment) or {}).items())),
         ),
         namespace=namespace,
         lease_namespace=environment.get("POD_NAMESPACE") or namespace or "default",
@@ -88,7 +90,19 @@ def first_mistake(environment: Mapping[str, str]) -> str | None:
     level = environment.get("FINETUNE_LOG_LEVEL", DEFAULT_LOG_LEVEL)
     if level not in LOG_LEVELS:
         return f"FINETUNE_LOG_LEVEL is {level}; it must be one of {', '.join(LOG_LEVELS)}."
+    if _variables(environment) is None:
+        return 'FINETUNE_TRAINER_ENV must be a JSON object of names and texts, for example {"HTTPS_PROXY": "http://proxy"}.'
     return None
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str] | None:
+    """The variables of every trainer; None when they cannot be read."""
+    try:
+        found = json.loads(environment.get("FINETUNE_TRAINER_ENV") or "{}")
+    except ValueError:
+        return None
+    is_right = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    return found if is_right else None
 
 
 async def operate(chosen: Settings) -> int:

@@ -26,6 +26,7 @@ def test_everything_can_be_said_in_the_environment() -> None:
             "FINETUNE_NAMESPACE": "team",
             "FINETUNE_HUB_ENDPOINT": "http://hub",
             "FINETUNE_WANDB_BASE_URL": "http://wandb",
+            "FINETUNE_TRAINER_ENV": '{"HTTPS_PROXY": "http://proxy"}',
             "FINETUNE_LEASE_NAME": "ft",
             "FINETUNE_HTTP_PORT": "9000",
             "FINETUNE_LOG_LEVEL": "debug",
@@ -35,7 +36,12 @@ def test_everything_can_be_said_in_the_environment() -> None:
     )
     told = (chosen.namespace, chosen.lease_namespace, chosen.lease_name, chosen.http_port, chosen.log_level)
     assert told == ("team", "system", "ft", 9000, "debug")
-    assert chosen.config == Config(trainer_image="trainer:1", hub_endpoint="http://hub", wandb_base_url="http://wandb")
+    assert chosen.config == Config(
+        trainer_image="trainer:1",
+        hub_endpoint="http://hub",
+        wandb_base_url="http://wandb",
+        trainer_env=(("HTTPS_PROXY", "http://proxy"),),
+    )
 
 
 def test_the_command_line_beats_the_environment() -> None:
@@ -64,6 +70,8 @@ def test_a_restarted_container_has_another_identity() -> None:
         pytest.param({}, "FINETUNE_TRAINER_IMAGE is not set", id="no-image"),
         pytest.param(LEAST | {"FINETUNE_HTTP_PORT": "http"}, "FINETUNE_HTTP_PORT is http", id="no-port"),
         pytest.param(LEAST | {"FINETUNE_LOG_LEVEL": "loud"}, "FINETUNE_LOG_LEVEL is loud", id="no-level"),
+        pytest.param(LEAST | {"FINETUNE_TRAINER_ENV": "{"}, "FINETUNE_TRAINER_ENV must be", id="no-json"),
+        pytest.param(LEAST | {"FINETUNE_TRAINER_ENV": '{"A": 1}'}, "FINETUNE_TRAINER_ENV must be", id="no-text"),
     ],
 )
 def test_a_mistake_ends_the_start_with_a_sentence(

@@ -1,6 +1,7 @@
 """The variables of a trainer's container.
 
-Ours come before the author's, the spec comes before the Secret, and what opens W&B is on rank 0 alone.
+Ours come before the author's, the author's before the installation's, the spec comes before the Secret, and what opens
+W&B is on rank 0 alone.
 """
 
 from finetune_trainer.contract import environment as contract
@@ -49,7 +50,8 @@ def environment(job: FineTuneJob, config: Config, attempt: Attempt, node_rank: i
         if _may_be_the_authors(str(variable.get("name")), node_rank)
     }
     secret = _wandb_extra(job) if node_rank == 0 else {}
-    return list((secret | theirs | ours).values())
+    house = _plain({name: value for name, value in config.trainer_env if _may_be_the_authors(name, node_rank)})
+    return list((house | secret | theirs | ours).values())
 
 
 def _may_be_the_authors(name: str, node_rank: int) -> bool:

@@ -196,6 +196,17 @@ def test_the_operators_mirrors_are_used_where_the_job_names_none() -> None:
     assert (values["HF_ENDPOINT"], values["WANDB_BASE_URL"]) == ("http://hub", "http://wandb")
 
 
+def test_the_installations_variables_are_on_every_pod_below_the_jobs_own() -> None:
+    house = (("HTTPS_PROXY", "http://proxy"), ("NCCL_DEBUG", "WARN"), ("HOME", "/"), ("FINETUNE_TOKEN", "x"))
+    config = Config(trainer_image="t", trainer_env=house)
+    spec = {"compute": {"nodes": 2}, "podTemplate": {"env": [{"name": "NCCL_DEBUG", "value": "INFO"}]}}
+    plain = pods(job(**spec), Config(trainer_image="t"), FIRST)
+    for pod, without in zip(pods(job(**spec), config, FIRST), plain, strict=True):
+        ours = {v["name"]: v for v in without["spec"]["containers"][0]["env"]}
+        found = {v["name"]: v for v in pod["spec"]["containers"][0]["env"]}
+        assert found == ours | {"HTTPS_PROXY": {"name": "HTTPS_PROXY", "value": "http://proxy"}}
+
+
 def test_every_variable_stands_there_once() -> None:
     names = [v["name"] for v in pods(job(**EVERYTHING), CONFIG, LATER)[0]["spec"]["containers"][0]["env"]]
     assert len(names) == len(set(names))
