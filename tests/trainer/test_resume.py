@@ -126,13 +126,16 @@ def test_a_loss_that_is_not_a_number_ends_the_job_with_the_step_and_its_examples
     assert re.search(r"loss of step \d+ .* held the training examples \d+, \d+, \d+, \d+ \(", word.message)
 
 
-def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(job: Job, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("extra", "step"), [({}, 3), ({"eval_on_start": True}, 0)], ids=["of a step", "at the start"])
+def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
+    job: Job, tmp_path: Path, extra: dict[str, Any], step: int
+) -> None:
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text((data / "train.jsonl").read_text())
     (tmp_path / "data" / "validation.jsonl").write_text((data / "validation.jsonl").read_text() * 25)
     dataset = {**job.config["dataset"], "uri": f"file://{tmp_path / 'data'}"}
-    training = {"max_steps": 6, "eval_steps": 3, "per_device_eval_batch_size": 1}
+    training = {"max_steps": 6, "eval_steps": 3, "per_device_eval_batch_size": 1, **extra}
     wanted = changed(dict(job.config), dataset=dataset, training=training)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     one = replace(job, config=wanted, folder=job.folder / "again")
@@ -141,9 +144,14 @@ def test_a_stop_in_the_middle_of_an_evaluation_is_heard_there_and_loses_nothing(
         assert running.process.poll() is None, running.log()
         time.sleep(0.005)
     running.stop()
-    stopped = running.outcome().progress
+    word = running.outcome()
 
-    assert (stopped and stopped.step, result(one.finish())) == (3, result(plain))
+    assert (word.reason, word.progress and word.progress.step, running.end()) == (
+        "Preempted",
+        step,
+        ExitCode.PREEMPTED,
+    )
+    assert result(one.finish()) == result(plain)
 
 
 def test_a_stop_in_the_last_predictions_is_heard_there_and_the_next_attempt_predicts(job: Job, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ TOOK_LONGER = (
     "Publishing it took longer than any before. Give the pod a longer terminationGracePeriodSeconds, or use "
     "checkpoint.volume."
 )
+NOT_BEGUN = "Stopped on request before the first step; nothing was lost."
 NOT_TAKEN = (
     "Training is done, but W&B did not take the model and the last rows. The job is tried again and goes on from its "
     "newest checkpoint."
@@ -112,9 +113,7 @@ class Attempt:
             self._on_first(lambda: refuse_changes(restored, belonging))
         self.board.phase_took("data", time.monotonic() - began)
         if agreement.to_stop():
-            return self._end(
-                OutcomeKind.PREEMPTED, "Preempted", "Stopped on request before the first step; nothing was lost."
-            )
+            return self._end(OutcomeKind.PREEMPTED, "Preempted", NOT_BEGUN)
         self._open_tracking(todo, restored)
         self.trainer = self._trainer(todo, agreement, store, belonging, started)
         self.board.tell(state=TrainerState.TRAINING)
@@ -293,11 +292,13 @@ class Attempt:
             self.uploader.drain(self._grace.to_publish)
             self.uploader.close()
         self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
+        if step == 0:  # In the evaluation of eval_on_start: the next attempt begins anew and does it whole.
+            return self._end(OutcomeKind.PREEMPTED, "Preempted", NOT_BEGUN)
         durable = self.uploader.newest if self.uploader else None
         if not self.gang.is_first:
             return self._end(OutcomeKind.PREEMPTED, "Preempted", f"Stopped on request after step {step}.")
         safe = durable.step if durable is not None else self.board.resumed_at
-        if safe == step and (durable is not None or step > 0):
+        if safe == step:
             message = f"Stopped on request after step {step}; its checkpoint is published and no step is lost."
             return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
         if self.uploader is None:

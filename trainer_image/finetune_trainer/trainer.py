@@ -89,7 +89,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         self._watch = LossWatch()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """Train from a restored checkpoint, or from the beginning."""
+        """Train from a restored checkpoint, or from the beginning; None after a stop before the first step."""
         self._resumed_from = str(resume_from_checkpoint) if resume_from_checkpoint else None
         self.args.logging_nan_inf_filter = False  # A loss that is not a number ends the run instead.
         self.args.restore_callback_states_from_checkpoint = True  # Early stopping keeps its patience.
@@ -99,7 +99,11 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         if self.is_fsdp_enabled:
             fsdp.choose_layers(self.accelerator.state.fsdp_plugin, self.model)
         self.add_callback(_Hooks(self))
-        return super().train(resume_from_checkpoint=self._resumed_from, **kwargs)
+        try:
+            return super().train(resume_from_checkpoint=self._resumed_from, **kwargs)
+        except EvaluationInterrupted:  # The one before the first step, which the loop holds alone.
+            self.stopped = True
+            return None
 
     # The loop.
 
