@@ -47,6 +47,30 @@ def test_what_fits_into_the_grace_period_is_done(
     assert ((left.may_save, left.may_publish), left.sentence() is None) == (fits, all(fits))
 
 
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        pytest.param(29.0, None, id="all fits"),
+        pytest.param(
+            40.0,
+            "A step, saving and publishing take about 65 s, the grace period leaves 55 s. Give the pod a longer "
+            "terminationGracePeriodSeconds, or use checkpoint.volume.",
+            id="without the upload it would fit",
+        ),
+        pytest.param(
+            70.0,
+            "A step, saving and publishing take about 95 s, the grace period leaves 55 s. Give the pod a longer "
+            "terminationGracePeriodSeconds.",
+            id="no volume would help",
+        ),
+    ],
+)
+def test_a_step_that_a_stop_waits_for_takes_part_of_the_grace_period(step: float, told: str | None) -> None:
+    left = Leftover(seconds=55.0, save_seconds=5.0, upload_seconds=20.0, step_seconds=step)
+
+    assert (left.sentence(), left.may_save) == (told, True)
+
+
 BEFORE = Moment(
     tr_loss=0.1 + 0.2,
     total_loss=1e-300,

@@ -80,6 +80,13 @@ def test_a_stopped_attempt_says_that_no_step_is_lost(job: Job) -> None:
     )
 
 
+def test_a_grace_period_that_has_no_room_for_a_step_is_said_with_the_step(job: Job) -> None:
+    short = changed(dict(job.config), gracePeriodSeconds=5, training={"max_steps": 6})
+    progress = replace(job, config=short).finish().outcome().progress
+
+    assert (progress.grace_too_short or "").startswith("A step, saving and publishing take about")
+
+
 def test_a_stop_before_the_ranks_exist_is_remembered(job: Job) -> None:
     running = job.attempt()
     while not (running.work / "ranks").exists():

@@ -263,7 +263,8 @@ class Attempt:
 
     def _published(self, checkpoint: Checkpoint) -> None:
         self.board.tell(checkpoint=checkpoint)
-        self.board.tell(grace_too_short=self._needing(self._grace.whole).sentence())
+        step = self.trainer.pace.seconds if self.trainer else 0.0
+        self.board.tell(grace_too_short=replace(self._needing(self._grace.whole), step_seconds=step).sentence())
 
     @property
     def _grace(self) -> Grace:

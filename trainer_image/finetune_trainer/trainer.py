@@ -25,6 +25,7 @@ from finetune_trainer.finite import LossWatch, examples_of, not_finite
 from finetune_trainer.loading import RightLoading
 from finetune_trainer.recovery.chance import random_state, set_random_state
 from finetune_trainer.recovery.moment import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
+from finetune_trainer.recovery.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +81,12 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
     _deferred = False
     _num_weights: int | None = None
     _put_off: tuple[Due, ...] = ()
-    _step_seconds = 0.0
-    _stepped_at: float | None = None
     save_seconds: float | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._watch = LossWatch()
+        self.pace = Pace()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train from a restored checkpoint, or from the beginning; None after a stop before the first step."""
@@ -163,6 +163,8 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         except EvaluationInterrupted:
             set_random_state(before or {})
             self._put_off_if_any(wanted)
+        if wanted.evaluate or wanted.save:
+            self.pace.rested()
 
     def _put_off_if_any(self, wanted: Due) -> None:
         if wanted.evaluate or wanted.save:
@@ -181,17 +183,13 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
             self._save_recovery(CheckpointKind.PERIODIC)
 
     def _note_step(self) -> None:
-        now = time.monotonic()
-        if self._stepped_at is not None:
-            took = now - self._stepped_at
-            self._step_seconds = took if self._step_seconds == 0 else 0.9 * self._step_seconds + 0.1 * took
-        self._stepped_at = now
+        self.pace.stepped()
         self.guard.stepped()
 
     @property
     def seconds_per_step(self) -> float | None:
         """The mean over the last steps."""
-        return self._step_seconds or None
+        return self.pace.seconds or None
 
     def prediction_step(self, *args: Any, **kwargs: Any) -> Any:
         """One batch of an evaluation; between two of them a stop is heard."""
@@ -252,8 +250,8 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         self._barrier()
         self.guard.saved(Saved(folder=folder, step=self.state.global_step, kind=kind))
         self.save_seconds = self._largest(time.monotonic() - started)
-        self.guard.cadence.took(self.state.global_step, self.save_seconds, self._largest(self._step_seconds))
-        self._stepped_at = time.monotonic()
+        self.guard.cadence.took(self.state.global_step, self.save_seconds, self._largest(self.pace.seconds))
+        self.pace.rested()
 
     def _moment(self) -> Moment:
         return Moment(

@@ -16,6 +16,8 @@ class Leftover:
     seconds: float
     save_seconds: float | None
     upload_seconds: float | None
+    step_seconds: float = 0.0
+    """What a step takes that must end first: a stop is heard after it. 0 where it has ended."""
 
     @property
     def may_save(self) -> bool:
@@ -25,17 +27,23 @@ class Leftover:
     @property
     def may_publish(self) -> bool:
         """Whether it can be brought to its durable place too."""
-        return (self.save_seconds or 0) + (self.upload_seconds or 0) < self.seconds
+        return self._until_saved + (self.upload_seconds or 0) < self.seconds
+
+    @property
+    def _until_saved(self) -> float:
+        return self.step_seconds + (self.save_seconds or 0)
 
     def sentence(self) -> str | None:
         """What the job's author should know and can do, when not everything fits."""
         if self.may_save and self.may_publish:
             return None
-        needed = (self.save_seconds or 0) + (self.upload_seconds or 0)
+        what = "A step, saving and publishing take" if self.step_seconds else "Saving and publishing a checkpoint takes"
+        # A volume spares the upload alone.
+        instead = ", or use checkpoint.volume" if self._until_saved < self.seconds else ""
         return (
-            f"Saving and publishing a checkpoint takes about {needed:.0f} s, the grace period leaves "
+            f"{what} about {self._until_saved + (self.upload_seconds or 0):.0f} s, the grace period leaves "
             f"{self.seconds:.0f} s. "
-            "Give the pod a longer terminationGracePeriodSeconds, or use checkpoint.volume."
+            f"Give the pod a longer terminationGracePeriodSeconds{instead}."
         )
 
 
