@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune_trainer import extensions, outputs, predicting, sources
-from finetune_trainer.callbacks import callbacks
+from finetune_trainer.callbacks import callbacks, watching
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
 from finetune_trainer.contract.outcome import (
@@ -100,6 +100,7 @@ class Attempt:
         if self._on_first(lambda: has_finished(store)):
             return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
         self._on_first(lambda: outputs.check(self.config, self.here))
+        self._on_first(lambda: watching.check(self.config))
         began = time.monotonic()
         restored = self._restored(store)
         self.board.phase_took("restore", time.monotonic() - began)

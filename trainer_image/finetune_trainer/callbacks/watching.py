@@ -3,22 +3,39 @@
 The SDK's own `watch` counts passes of the process, so that a restarted job would show others; here the step decides.
 """
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import transformers
 
 from finetune_trainer.callbacks.scene import Scene
+from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tracking import media
+from finetune_trainer.tracking.run import wishes
 
 EVERY_STEPS = 100
 BINS = 64
+KINDS = frozenset({"gradients", "parameters", "all"})
+
+
+def check(config: RunConfig, env: Mapping[str, str] = os.environ) -> None:
+    """Refuse histograms of what FSDP shares out: every process would have to help rank 0 with them, and none does."""
+    wanted = wishes(config, env)
+    if config.distributed.fsdp is not None and wanted.mode != "disabled" and wanted.watch in KINDS:
+        raise ConfigurationError(
+            "WatchUnsuitable",
+            f"wandb.watch or WANDB_WATCH is {wanted.watch}, and distributed.fsdp shares out the gradients and "
+            'parameters that it would look at. Set wandb.watch: "false".',
+        )
 
 
 def callback(scene: Scene) -> "Watching | None":
     """On rank 0, where the job watches something."""
     tracking = scene.tracking
-    if tracking is None or not scene.is_tracked or tracking.wishes.watch not in {"gradients", "parameters", "all"}:
+    if tracking is None or not scene.is_tracked or tracking.wishes.watch not in KINDS:
         return None
     return Watching(scene, tracking.wishes.watch)
 
