@@ -91,6 +91,14 @@ def ended(folder: Path, ranks: str) -> tuple[str, ExitCode]:
     return reason(folder), code
 
 
+def told(folder: Path, ranks: str, node: str, **compute: int) -> Outcome:
+    """The word of a gang's pod whose ranks, or whose torchrun, are a shell script."""
+    here = surroundings(environment(folder) | {"FINETUNE_NODE_RANK": node, "FINETUNE_RENDEZVOUS": "127.0.0.1:1"})
+    config = RunConfig.model_validate({**JOB, "compute": compute})
+    Supervisor(config, folder / "run.json", here, python=(str(interpreter(folder, ranks)),)).run()
+    return Outcome.model_validate_json((folder / "word").read_text())
+
+
 @pytest.mark.parametrize(
     ("ranks", "reason", "code"),
     [
@@ -101,6 +109,23 @@ def ended(folder: Path, ranks: str) -> tuple[str, ExitCode]:
 )
 def test_ranks_without_a_word_are_put_into_words(tmp_path: Path, ranks: str, reason: str, code: ExitCode) -> None:
     assert ended(tmp_path, ranks) == (reason, code)
+
+
+@pytest.mark.parametrize("node", ["0", "1"])
+def test_a_pod_whose_gang_never_comes_together_has_lost_its_peers(tmp_path: Path, node: str) -> None:
+    word = told(tmp_path, "exit 1", node, nodes=2)
+
+    assert (word.kind, "did not find each other" in word.message) == (OutcomeKind.PEER_LOST, True)
+
+
+def test_a_pod_that_waits_for_its_gang_does_not_hang(tmp_path: Path) -> None:
+    assert told(tmp_path, "sleep 2; exit 1", "0", nodes=2).kind is OutcomeKind.PEER_LOST
+
+
+def test_torchrun_waits_for_pods_that_wait_for_room(tmp_path: Path) -> None:
+    told(tmp_path, f"echo $@ > {tmp_path}/asked; exit 1", "0", nodes=2)
+
+    assert f"--rdzv-conf timeout={24 * 3600}" in (tmp_path / "asked").read_text()
 
 
 def test_a_disk_that_is_full_is_told_with_the_next_step(tmp_path: Path) -> None:
@@ -129,6 +154,15 @@ while :; do sleep 0.02; done"""
         "Preempted",
         True,
     )
+
+
+def test_a_stop_ends_a_pod_that_waits_for_its_gang(tmp_path: Path) -> None:
+    waiting = f"touch {tmp_path}/waiting; exec sleep 600"
+    supervisor = supervised(tmp_path, waiting, hangTimeoutSeconds=600, compute={"nodes": 2})
+    wait_for((tmp_path / "waiting").exists, tmp_path)
+    supervisor.terminate()
+
+    assert (supervisor.wait(60), reason(tmp_path)) == (ExitCode.PREEMPTED, "Preempted")
 
 
 def test_a_hang_leaves_each_ranks_stack_in_the_log(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from finetune_trainer.pod.ports import free_port
 from finetune_trainer.pod.surroundings import Surroundings
 
 RANK_MODULE = "finetune_trainer.process.rank"
+GATHERING_SECONDS = 24 * 3600
+"""How long torchrun waits for the gang's other pods, which may wait for room; its own default is 15 minutes."""
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 
 
@@ -23,6 +25,7 @@ def rank_command(config: CommonRun, config_path: Path, here: Surroundings, pytho
         *(*python, "-m", "torch.distributed.run"),
         *("--nnodes", str(compute.nodes), "--nproc-per-node", str(compute.processes_per_node)),
         *("--node-rank", str(here.node_rank), "--rdzv-backend", "static"),
+        *("--rdzv-conf", f"timeout={GATHERING_SECONDS}"),
         *("--master-addr", host, "--master-port", str(port)),
         *("--max-restarts", "0", "--shutdown-timeout", str(config.grace_period_seconds)),
         *("-m", RANK_MODULE, str(config_path)),

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind, Progress
+from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.contract.run_config import CommonRun
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.files import write_whole
@@ -33,6 +34,10 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 DUMP_SECONDS = 2.0
 """How long ranks get to write their stacks before a hang is ended."""
+NEVER_MET = (
+    "The pods of the gang did not find each other. See whether the others run, and whether a NetworkPolicy lets the "
+    "job's pods talk to each other."
+)
 
 
 @dataclass(slots=True)
@@ -103,7 +108,7 @@ class Supervisor:
         started = time.time()
         while True:
             if self._asked_at is not None:
-                self._pass_on_the_wish_to_stop()
+                self._pass_on_the_wish_to_stop(ranks)
             if (silence := self._silent_for(started)) is not None:
                 self._end_the_hang(ranks, silence)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -116,7 +121,9 @@ class Supervisor:
         """The ranks that have registered, by process id."""
         return {int(path.read_text()): int(path.name.split(".")[0]) for path in self.here.ranks.glob("*.pid")}
 
-    def _pass_on_the_wish_to_stop(self) -> None:
+    def _pass_on_the_wish_to_stop(self, ranks: subprocess.Popen[bytes]) -> None:
+        if self._is_gathering():
+            ranks.terminate()  # No rank is there to hear it, and none may come for long.
         for pid in self._rank_pids().keys() - self._told:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGUSR1)
@@ -124,8 +131,15 @@ class Supervisor:
 
     def _silent_for(self, started: float) -> float | None:
         """For how long no rank has made a step, when that is longer than the job bears."""
+        if self._is_gathering():
+            return None
         silence = time.time() - min(last_beats(self.here).values(), default=started)
         return silence if silence > self.config.hang_timeout_seconds else None
+
+    def _is_gathering(self) -> bool:
+        """Whether torchrun has started no rank, which it does when the gang's pods have all come; one may lack room."""
+        is_met = self.config.compute.nodes > 1 and not isinstance(self.config, ProgramRun)
+        return is_met and not self._rank_pids()
 
     def _end_the_hang(self, ranks: subprocess.Popen[bytes], silence: float) -> None:
         self._hung = (
@@ -177,6 +191,8 @@ class Supervisor:
             if self._stepped():
                 message = "The trainer was stopped and could not write a checkpoint. The newest one before it is used."
             return last_word.outcome(OutcomeKind.PREEMPTED, "Preempted", message, self.here)
+        if code > 0 and self._is_gathering():
+            return last_word.outcome(OutcomeKind.PEER_LOST, "PeerLost", NEVER_MET, self.here)
         if self.config.compute.nodes > 1 and code != 0 and self._rank_pids():
             return last_word.outcome(
                 OutcomeKind.PEER_LOST, "PeerLost", "Another pod of the gang went away; its outcome says why.", self.here
