@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from finetune_trainer.contract.outcome import ExitCode, Outcome, OutcomeKind
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.pod import last_word
 from finetune_trainer.pod.ports import free_port
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.process.rank import unexpected
@@ -126,6 +127,26 @@ def test_torchrun_waits_for_pods_that_wait_for_room(tmp_path: Path) -> None:
     told(tmp_path, f"echo $@ > {tmp_path}/asked; exit 1", "0", nodes=2)
 
     assert f"--rdzv-conf timeout={24 * 3600}" in (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        (1, (OutcomeKind.FAILED, "KilledBySignal", True)),
+        pytest.param(2, (OutcomeKind.PEER_LOST, "PeerLost", False), id="another pod may hold the cause"),
+    ],
+)
+def test_a_process_that_ends_without_a_word_is_named_by_its_own_pod(
+    tmp_path: Path, nodes: int, expected: tuple[OutcomeKind, str, bool]
+) -> None:
+    lost = last_word.outcome(OutcomeKind.PEER_LOST, "PeerLost", "Why?", surroundings(environment(tmp_path)))
+    (tmp_path / "lost").write_text(lost.model_dump_json())
+    ranks = tmp_path / "work" / "ranks"
+    came = [f"sh -c 'echo $$ > {ranks}/new'; mv {ranks}/new {ranks}/{rank}.pid" for rank in (0, 1)]
+    left = f"cp {tmp_path}/lost {ranks}/0.outcome.json; exit 1"
+    word = told(tmp_path, "; ".join((*came, left)), "0", nodes=nodes, processesPerNode=2)
+
+    assert (word.kind, word.reason, word.message.startswith("Process 1 of this pod ended")) == expected
 
 
 def test_a_disk_that_is_full_is_told_with_the_next_step(tmp_path: Path) -> None:

@@ -182,8 +182,26 @@ class Supervisor:
         if finished:
             return words[0]
         if causes:
-            return last_word.worst(causes) or causes[0]
+            worst = last_word.worst(causes) or causes[0]
+            silent = self._silent_ranks() if worst.kind is OutcomeKind.PEER_LOST else []
+            return self._lost_within(silent) if silent else worst
         return self._without_a_word(code)
+
+    def _silent_ranks(self) -> list[int]:
+        """The ranks that came up and left no word, where they are all of the gang."""
+        if self.config.compute.nodes > 1:
+            return []
+        left = {int(path.name.split(".")[0]) for path in self.here.ranks.glob("*.outcome.json")}
+        return sorted(set(self._rank_pids().values()) - left)
+
+    def _lost_within(self, silent: list[int]) -> Outcome:
+        """Say that processes of this pod took the others with them, for no other pod can say it."""
+        who = f"Process {silent[0]}" if len(silent) == 1 else f"Processes {', '.join(map(str, silent))}"
+        message = (
+            f"{who} of this pod ended without a word, and the others could not go on. Look at the pod's log for the "
+            "signal, and at its memory limit."
+        )
+        return last_word.outcome(OutcomeKind.FAILED, "KilledBySignal", message, self.here)
 
     def _without_a_word(self, code: int) -> Outcome:
         if self._asked_at is not None:
