@@ -1,5 +1,6 @@
 """What the trainer says, taken into the status. Its silence changes nothing."""
 
+import math
 from datetime import datetime, timedelta
 
 from finetune_trainer.contract.outcome import Checkpoint, Progress
@@ -11,6 +12,8 @@ from finetune_operator.core.observed import Observed
 
 WRITE_EVERY = timedelta(seconds=30)
 """Progress alone is written no more often."""
+_MOST = 2**63 - 1
+"""The largest integer that the API server takes."""
 
 
 def latest(seen: Observed, gang: Gang) -> Progress | None:
@@ -27,6 +30,7 @@ def heard(status: FineTuneJobStatus, word: Progress | None) -> FineTuneJobStatus
     """The status after the trainer's word."""
     if word is None:
         return status
+    word = _countable(word)
     status = _corrected(status, word)
     progress = _progress(word)
     return status.model_copy(
@@ -54,6 +58,22 @@ def may_wait(old: FineTuneJobStatus, new: FineTuneJobStatus) -> bool:
     moving = {"progress": None, "goodput": None}
     is_only_progress = old.model_copy(update=moving) == new.model_copy(update=moving)
     return is_only_progress and abs(new.progress.observed_at - old.progress.observed_at) < WRITE_EVERY
+
+
+def _countable(word: Progress) -> Progress:
+    """The word without what nobody can count with; a program may tell any number."""
+    total = word.max_steps
+    return word.model_copy(
+        update={
+            "step": min(max(0, word.step), _MOST),
+            "max_steps": total if total is not None and 0 <= total <= _MOST else None,
+            "seconds_per_step": _finite(word.seconds_per_step),
+        }
+    )
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _is_news(status: FineTuneJobStatus, word: Progress) -> bool:
@@ -108,16 +128,27 @@ def _lost(status: FineTuneJobStatus, step: int, attempt: int) -> int:
 
 def _progress(word: Progress) -> ProgressStatus:
     total = word.max_steps
-    left = (total - word.step) * word.seconds_per_step if total is not None and word.seconds_per_step else None
     return ProgressStatus(
         step=word.step,
         max_steps=total,
-        epoch=None if word.epoch is None else round(word.epoch, 2),
+        epoch=None if word.epoch is None else _finite(round(word.epoch, 2)),
         percent=f"{min(100, 100 * word.step // total)}%" if total else None,
-        eta=_whole(word.observed_at + timedelta(seconds=left)) if left is not None and left >= 0 else None,
-        loss=None if word.loss is None else float(f"{word.loss:.4g}"),
+        eta=_eta(word),
+        # JSON knows neither NaN nor infinity, and the largest numbers are rounded up to it.
+        loss=None if word.loss is None else _finite(float(f"{word.loss:.4g}")),
         observed_at=_whole(word.observed_at),
     )
+
+
+def _eta(word: Progress) -> datetime | None:
+    """When training should end at the present speed; none where that is in the past, or beyond all calendars."""
+    if word.max_steps is None or not word.seconds_per_step:
+        return None
+    try:
+        left = timedelta(seconds=(word.max_steps - word.step) * word.seconds_per_step)
+        return _whole(word.observed_at + left) if left >= timedelta() else None
+    except OverflowError:
+        return None
 
 
 def _whole(moment: datetime) -> datetime:
@@ -135,4 +166,4 @@ def _goodput(status: FineTuneJobStatus, word: Progress) -> str | None:
     spent = past + (word.observed_at - started).total_seconds()
     counted = word.step - ((before[-1].from_step or 0) if before else 0)
     share = max(0.0, counted * word.seconds_per_step) / spent if spent > 0 else 0.0
-    return f"{min(100, round(100 * share))}%"
+    return f"{round(100 * min(1.0, share))}%"

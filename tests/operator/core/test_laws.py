@@ -1,14 +1,16 @@
 """Laws that hold whatever happens: thousands of generated lives and states."""
 
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
-from finetune_operator.api.status import Phase
+from finetune_operator.api.status import FineTuneJobStatus, Phase
 from finetune_operator.core.decide import decide
 from finetune_operator.core.finish import unreadable
 from finetune_operator.core.observed import Observed, Pod, PodPhase, Reason, Terminated
-from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_operator.core.progress import heard
+from finetune_trainer.contract.outcome import OutcomeKind, Progress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +140,31 @@ def test_every_state_has_a_lawful_decision(seen: Observed) -> None:
     own = {pod.uid for pod in seen.pods if pod.owner_uid == UID}
     assert {gone.uid for gone in decision.delete if gone.kind == "Pod"} <= own, "a stranger's pod is never touched"
     assert seen.pods_are_live or not decision.delete, "nothing is deleted on the cache's word"
+
+
+numbers = st.none() | st.floats()
+words = st.fixed_dictionaries(
+    {
+        "attempt": st.just(1),
+        "token": st.just("t"),
+        "step": st.integers(),
+        "max_steps": st.none() | st.integers() | st.sampled_from([10**9, 10**12, 2**70]),
+        "epoch": numbers,
+        "loss": numbers,
+        "seconds_per_step": numbers | st.sampled_from([1.0, 250.0]),
+        "resume": st.none() | st.fixed_dictionaries({"from_step": st.integers(0), "reached_step": st.integers()}),
+        "observed_at": st.datetimes(timezones=st.just(UTC)),
+    }
+).map(Progress.model_validate)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(status=statuses, word=words)
+def test_whatever_numbers_a_trainer_tells_make_a_status_that_can_be_written(
+    status: FineTuneJobStatus, word: Progress
+) -> None:
+    written = heard(status, word).model_dump(mode="json")
+    assert FineTuneJobStatus.model_validate_json(json.dumps(written, allow_nan=False))
 
 
 @settings(max_examples=200, deadline=None)

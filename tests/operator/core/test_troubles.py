@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from finetune_operator.api.status import Phase, Restarts
@@ -267,6 +268,22 @@ def test_the_status_says_how_far_it_is() -> None:
         life.now + timedelta(seconds=270),
         "100%",
     )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({"step": 1, "max_steps": 10**9, "seconds_per_step": 300.0}, id="an end in 9500 years"),
+        pytest.param({"step": 1, "max_steps": 10**12}, id="an end in 30000 years"),
+        pytest.param({"step": -1, "seconds_per_step": None}, id="a step before the first"),
+        pytest.param({"step": 1, "seconds_per_step": float("inf")}, id="steps that never end"),
+    ],
+)
+def test_an_odd_number_of_the_trainers_leaves_the_job_in_our_hands(said: dict[str, Any]) -> None:
+    life = world().runs().trains(**said).edited(suspend=True)
+    assert life.status.phase is Phase.STOPPING
+    assert life.status.progress is not None
+    assert (life.status.progress.step, life.status.progress.eta) == (max(0, said["step"]), None)
 
 
 def test_ten_ended_attempts_are_remembered() -> None:
