@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.model import Told
 from pydantic import Field
 
 
@@ -31,7 +31,7 @@ class ConditionStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Condition(Model):
+class Condition(Told):
     """One condition, as metav1.Condition has it."""
 
     type: ConditionType

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.model import Told
 from finetune_trainer.contract.outcome import Checkpoint, Run
 from pydantic import Field, model_validator
 
@@ -36,7 +36,7 @@ class Cause(StrEnum):
     PERMANENT = "Permanent"
 
 
-class Restarts(Model):
+class Restarts(Told):
     """How often the job was started again, by cause."""
 
     total: int = Field(default=0, ge=0)
@@ -57,7 +57,7 @@ class Restarts(Model):
         return {**given, "total": sum(given.get(cause, 0) for cause in ("preemptions", "infrastructure", "failures"))}
 
 
-class ProgressStatus(Model):
+class ProgressStatus(Told):
     """How far training is."""
 
     step: int = Field(ge=0)
@@ -76,7 +76,7 @@ class ProgressStatus(Model):
     """When the trainer said so."""
 
 
-class ResumeStatus(Model):
+class ResumeStatus(Told):
     """Where the current attempt started."""
 
     from_step: int = Field(ge=0)
@@ -87,7 +87,7 @@ class ResumeStatus(Model):
     """What was passed over, and why."""
 
 
-class AttemptStatus(Model):
+class AttemptStatus(Told):
     """One attempt that has ended."""
 
     attempt: int = Field(ge=1)
@@ -114,7 +114,7 @@ class AttemptStatus(Model):
     """Seconds from creation to the first step, by phase: schedule, start, import, restore, data, firstStep."""
 
 
-class FineTuneJobStatus(Model):
+class FineTuneJobStatus(Told):
     """What was observed of a job, as of its last change."""
 
     observed_generation: int = Field(default=0, ge=0)

@@ -7,6 +7,8 @@ from finetune_trainer.contract.outcome import Progress
 from pydantic import ValidationError
 
 from finetune_operator import names
+from finetune_operator.api.legible import legible
+from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.v1alpha1 import FineTuneJob, ObjectMeta
 from finetune_operator.cluster.clock import Clock
 from finetune_operator.cluster.informer import Key, Store
@@ -60,8 +62,13 @@ def pod_store_entry(manifest: Manifest) -> Pod:
 
 
 def parsed(manifest: Manifest) -> FineTuneJob:
-    """The job, as the models know it; raises `Unreadable`."""
-    found = {"metadata": metadata(manifest), "spec": manifest["spec"], "status": manifest.get("status") or {}}
+    """The job, as the models know it; raises `Unreadable`.
+
+    The author answers for the spec. The status is ours: what another version of us wrote there is read as far as it
+    can be.
+    """
+    status = legible(FineTuneJobStatus, manifest.get("status") or {})
+    found = {"metadata": metadata(manifest), "spec": manifest["spec"], "status": status}
     try:
         return FineTuneJob.model_validate(found)
     except ValidationError as wrong:

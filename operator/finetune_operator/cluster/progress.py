@@ -13,6 +13,7 @@ from finetune_trainer.contract.environment import PROGRESS_PATH
 from finetune_trainer.contract.outcome import Progress, TrainerState
 from pydantic import ValidationError
 
+from finetune_operator.api.legible import legible_json
 from finetune_operator.cluster.clock import Clock
 from finetune_operator.cluster.informer import Key
 from finetune_operator.cluster.queue import Queue
@@ -99,7 +100,7 @@ class ProgressReader:
 
     async def _word(self, trainer: Trainer) -> Progress | None:
         try:
-            word = Progress.model_validate_json(await self._ask(trainer.url))
+            word = legible_json(Progress, await self._ask(trainer.url))
         except (OSError, TimeoutError, aiohttp.ClientError, ValidationError) as silence:
             logger.debug("No progress from %s: %r", trainer.url, silence)
             return None

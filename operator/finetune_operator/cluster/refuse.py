@@ -2,8 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import ValidationError
-
+from finetune_operator.api.legible import legible
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.v1alpha1 import ObjectMeta
 from finetune_operator.cluster.carry_out import merge_patch, shown
@@ -19,18 +18,10 @@ def refusal(manifest: Manifest, problem: str, now: datetime) -> Manifest | None:
     """The patch of the status that says so; None when it says so already, or when the job has succeeded."""
     before = told(manifest.get("status") or {})
     meta = ObjectMeta.model_validate(metadata(manifest))
-    decision = finish.unreadable(meta, readable(before), problem, now.replace(microsecond=0))
+    decision = finish.unreadable(meta, legible(FineTuneJobStatus, before), problem, now.replace(microsecond=0))
     return merge_patch(before, told(shown(decision.status))) or None
 
 
 def told(status: Manifest) -> Manifest:
     """What the status says in words that every version knows."""
     return {name: status[name] for name in TOLD if name in status}
-
-
-def readable(status: Manifest) -> FineTuneJobStatus:
-    """The status, or an empty one when not even conditions can be read."""
-    try:
-        return FineTuneJobStatus.model_validate(status)
-    except ValidationError:
-        return FineTuneJobStatus()

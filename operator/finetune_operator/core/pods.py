@@ -7,6 +7,7 @@ from finetune_trainer.contract.outcome import Outcome
 from pydantic import ValidationError
 
 from finetune_operator import names
+from finetune_operator.api.legible import legible_json
 from finetune_operator.build.manifest import Manifest
 from finetune_operator.core.observed import Pod, PodPhase, Reason, Terminated
 
@@ -100,7 +101,7 @@ def _terminated(state: Manifest | None) -> Terminated | None:
 def _outcome(state: Manifest | None) -> Outcome | None:
     """The supervisor's last word; anything else in the termination message is not one."""
     try:
-        return Outcome.model_validate_json((state or {}).get("message") or "")
+        return legible_json(Outcome, (state or {}).get("message") or "")
     except ValidationError:
         return None
 

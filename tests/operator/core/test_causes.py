@@ -281,6 +281,12 @@ def test_a_disruption_of_any_member_explains_the_failures_of_the_others() -> Non
     assert judged(failed, taken) == (Cause.PREEMPTED, "EvictionByEvictionAPI")
 
 
+def test_the_last_word_of_a_newer_trainer_counts() -> None:
+    said = json.loads(word(OutcomeKind.FINISHED)) | {"newField": 1}
+    done = manifest(phase="Succeeded", containerStatuses=ended(0, "Completed", json.dumps(said)))
+    assert judged(done) == (Cause.FINISHED, "Why")
+
+
 def test_our_own_stop_stays_our_own() -> None:
     written = AttemptStatus(attempt=1, cause=Cause.STOPPED, reason="Suspended")
     stopped = manifest(deleted=True, phase="Failed", containerStatuses=ended(1, message=word(OutcomeKind.FAILED)))

@@ -18,3 +18,9 @@ class Model(BaseModel):
         # `model` is what users call the thing that is fine-tuned.
         protected_namespaces=(),
     )
+
+
+class Told(Model):
+    """What one part of the product tells another; one of a newer version may say more, which is passed over."""
+
+    model_config = ConfigDict(extra="ignore")

@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 
 from pydantic import Field
 
-from finetune_trainer.contract.model import Model
+from finetune_trainer.contract.model import Told
 
 SCHEMA_VERSION = 1
 
@@ -45,7 +45,7 @@ class CheckpointKind(StrEnum):
     TERMINATION = "termination"
 
 
-class Checkpoint(Model):
+class Checkpoint(Told):
     """One complete checkpoint in its durable place."""
 
     step: int = Field(ge=0)
@@ -64,7 +64,7 @@ class Checkpoint(Model):
     """True when every hash was checked, as a restore does."""
 
 
-class Resume(Model):
+class Resume(Told):
     """Where an attempt started."""
 
     from_step: int = Field(ge=0)
@@ -77,7 +77,7 @@ class Resume(Model):
     """Checkpoints that were seen and found bad, each with the reason, newest first."""
 
 
-class Run(Model):
+class Run(Told):
     """The W&B run."""
 
     id: str
@@ -97,7 +97,7 @@ class TrainerState(StrEnum):
     FINISHING = "finishing"
 
 
-class Progress(Model):
+class Progress(Told):
     """What /progress answers; rank 0's supervisor serves it."""
 
     schema_version: int = SCHEMA_VERSION
@@ -129,7 +129,7 @@ class Progress(Model):
     """When this was written."""
 
 
-class Outcome(Model):
+class Outcome(Told):
     """The termination message: how and why a supervisor ended."""
 
     schema_version: int = SCHEMA_VERSION
