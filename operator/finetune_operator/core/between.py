@@ -7,7 +7,7 @@ from finetune_operator.api.unsupported import REASON, unsupported
 from finetune_operator.core import attempts, finish
 from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision
-from finetune_operator.core.gang import owned
+from finetune_operator.core.gang import alive, owned
 from finetune_operator.core.status import Headline, ready
 from finetune_operator.core.turn import SOON, Turn
 
@@ -18,8 +18,7 @@ def between(turn: Turn, story: Headline | None = None) -> Decision:
     """The decision while no attempt is under way; `story` tells why the last one ended, when it just has."""
     if refusal := _standing_against(turn):
         return refusal
-    leftover = tuple(pod for pod in owned(turn.seen) if not pod.is_terminal)
-    if leftover:
+    if leftover := alive(turn.seen):
         text = f"Waiting until {', '.join(pod.name for pod in leftover)} of an earlier attempt has ended."
         headline = Headline(phase=Phase.RESTARTING, reason="WaitingForPods", message=text)
         return concluded(turn, headline, delete=deletions(leftover), recheck_after=SOON)
@@ -35,7 +34,8 @@ def _standing_against(turn: Turn) -> Decision | None:
         saved = attempts.checkpoint_clause(turn.status, None)
         text = f"Suspended; {saved}. Set spec.suspend to false to go on."
         headline = Headline(phase=Phase.SUSPENDED, reason="Suspended", message=text)
-        return concluded(turn.having(restart_after=None), headline)
+        # A pod whose creation came through late must go all the same: its GPUs count as given back.
+        return concluded(turn.having(restart_after=None), headline, delete=deletions(alive(turn.seen)))
     if turn.is_late:
         text = f"The job has not finished within {spec.active_deadline_seconds} s (spec.activeDeadlineSeconds)."
         return finish.failed(turn, "DeadlineExceeded", f"{text} {finish.NEXT_STEP}")

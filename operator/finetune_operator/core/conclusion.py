@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.build.manifest import Manifest
 from finetune_operator.core import progress
 from finetune_operator.core.decision import Decision, Deletion
@@ -23,12 +22,10 @@ def concluded(
     job, old, now = turn.seen.job, turn.seen.job.status, turn.seen.now
     side = side_conditions(old, turn.word, job.spec)
     new = told(turn.status, headline, side, job.metadata.generation, now)
-    acts = bool(create or delete)
-    if not acts and progress.may_wait(old, new):
+    if not create and not delete and progress.may_wait(old, new):
         new = old
     return Decision(
         status=new,
-        is_guarded=acts or _counts(old) != _counts(new),
         create=create,
         delete=delete,
         events=events(old, new, headline),
@@ -39,8 +36,3 @@ def concluded(
 def deletions(pods: tuple[Pod, ...]) -> tuple[Deletion, ...]:
     """The deletion of those pods that nobody has asked to go."""
     return tuple(Deletion(kind="Pod", name=pod.name, uid=pod.uid) for pod in pods if not pod.is_ending)
-
-
-def _counts(status: FineTuneJobStatus) -> tuple[object, ...]:
-    """What later passes act upon."""
-    return status.attempt, status.last_attempts, status.restarts, status.restarts_without_progress, status.finished_at

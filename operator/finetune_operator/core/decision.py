@@ -38,13 +38,12 @@ class EventNote:
 class Decision:
     """What should be done now.
 
-    Carried out in this order: the status, when it differs from the job's; `create` in its order, where an object of
-    ours that exists already is done; `delete`; `events`, only when the status was written or did not differ.
+    Carried out in this order: the status, when it differs from the job's, with the resourceVersion seen, and nothing
+    else on a conflict; `create` in its order, where an object of ours that exists already is done; `delete`;
+    `events`, only when the status was written or did not differ.
     """
 
     status: FineTuneJobStatus
-    is_guarded: bool = False
-    """Whether the status must be patched with the resourceVersion seen, and nothing else done on a conflict."""
     create: tuple[Manifest, ...] = ()
     delete: tuple[Deletion, ...] = ()
     events: tuple[EventNote, ...] = ()

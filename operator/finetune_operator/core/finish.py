@@ -7,7 +7,7 @@ from finetune_operator.api.unsupported import REASON, unsupported
 from finetune_operator.api.v1alpha1 import FineTuneJob, ObjectMeta
 from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision, Deletion
-from finetune_operator.core.gang import owned
+from finetune_operator.core.gang import alive, owned
 from finetune_operator.core.observed import Observed
 from finetune_operator.core.status import Headline, events, ready, told
 from finetune_operator.core.turn import Turn
@@ -45,18 +45,20 @@ def failed(turn: Turn, reason: str, message: str) -> Decision:
 def _final(turn: Turn, headline: Headline) -> Decision:
     ttl = turn.seen.job.spec.ttl_seconds_after_finished
     after = None if ttl is None else timedelta(seconds=ttl)
-    return concluded(turn.having(finished_at=turn.seen.now, restart_after=None), headline, recheck_after=after)
+    new = turn.having(finished_at=turn.seen.now, restart_after=None)
+    return concluded(new, headline, delete=deletions(alive(turn.seen)), recheck_after=after)
 
 
 def kept(seen: Observed) -> Decision:
-    """What remains to do for a finished job: remove what it left, when its time has come."""
+    """What remains to do for a finished job: stop a pod that came late, remove the rest when its time has come."""
     status = _restamped(seen.job)
+    late = deletions(alive(seen))
     ttl = seen.job.spec.ttl_seconds_after_finished
     if ttl is None or status.finished_at is None or status.cleaned_at is not None:
-        return Decision(status=status)
+        return Decision(status=status, delete=late)
     left = status.finished_at + timedelta(seconds=ttl) - seen.now
     if left > timedelta():
-        return Decision(status=status, recheck_after=left)
+        return Decision(status=status, delete=late, recheck_after=left)
     return _cleaned(seen, status)
 
 
@@ -67,7 +69,7 @@ def _cleaned(seen: Observed, status: FineTuneJobStatus) -> Decision:
     if not pods and not seen.belongings:
         return Decision(status=status.model_copy(update={"cleaned_at": seen.now}))
     others = tuple(Deletion(kind=b.kind, name=b.name, uid=b.uid) for b in seen.belongings)
-    return Decision(status=status, is_guarded=True, delete=(*others, *deletions(pods)), recheck_after=_WHILE_PODS_GO)
+    return Decision(status=status, delete=(*others, *deletions(pods)), recheck_after=_WHILE_PODS_GO)
 
 
 def _restamped(job: FineTuneJob) -> FineTuneJobStatus:

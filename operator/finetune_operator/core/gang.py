@@ -36,6 +36,11 @@ def owned(seen: Observed) -> tuple[Pod, ...]:
     return tuple(pod for pod in seen.pods if pod.owner_uid == seen.job.metadata.uid)
 
 
+def alive(seen: Observed) -> tuple[Pod, ...]:
+    """The job's own pods that have not ended, of any attempt."""
+    return tuple(pod for pod in owned(seen) if not pod.is_terminal)
+
+
 def gang(seen: Observed) -> Gang:
     """The gang of the attempt that the status names."""
     status = seen.job.status

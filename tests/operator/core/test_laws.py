@@ -8,6 +8,7 @@ from typing import Any
 from finetune_operator.api.status import FineTuneJobStatus, Phase
 from finetune_operator.core.decide import decide
 from finetune_operator.core.finish import unreadable
+from finetune_operator.core.gang import alive
 from finetune_operator.core.observed import Observed, Pod, PodPhase, Reason, Terminated
 from finetune_operator.core.progress import heard
 from finetune_trainer.contract.outcome import OutcomeKind, Progress
@@ -102,6 +103,7 @@ pods = st.builds(
     terminated=st.sampled_from([None, Terminated(exit_code=0), Terminated(exit_code=137, reason="OOMKilled")]),
     is_unreachable=st.booleans(),
 )
+AT_REST = {Phase.SUSPENDED, Phase.FAILED, Phase.SUCCEEDED}
 statuses = st.sampled_from(
     [
         world().job.status,
@@ -140,6 +142,9 @@ def test_every_state_has_a_lawful_decision(seen: Observed) -> None:
     own = {pod.uid for pod in seen.pods if pod.owner_uid == UID}
     assert {gone.uid for gone in decision.delete if gone.kind == "Pod"} <= own, "a stranger's pod is never touched"
     assert seen.pods_are_live or not decision.delete, "nothing is deleted on the cache's word"
+    if seen.pods_are_live and not decision.needs_belongings and decision.status.phase in AT_REST:
+        kept = {pod.uid for pod in alive(seen) if not pod.is_ending} - {gone.uid for gone in decision.delete}
+        assert not kept, "nothing trains for a job whose GPUs count as given back"
 
 
 numbers = st.none() | st.floats()

@@ -1,5 +1,6 @@
 """What goes wrong around a job, and what the status says about it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from finetune_operator.api.status import Phase, Restarts
 from finetune_operator.core.decide import decide
 from finetune_operator.core.observed import Pod, PodPhase, Reason
-from finetune_trainer.contract.outcome import Resume, TrainerState
+from finetune_trainer.contract.outcome import OutcomeKind, Resume, TrainerState
 
 from tests.operator.core.world import CONFIG, NOON, World, world
 
@@ -83,6 +84,26 @@ def test_pods_of_a_lost_status_are_stopped_before_anything_begins() -> None:
     assert life.story[-1] == "WaitingForPods"
     life.progress = None
     assert life.stops().status.attempt == 2
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        pytest.param(lambda life: life.edited(suspend=True).stops(), id="suspended"),
+        pytest.param(lambda life: life.fails(OutcomeKind.CONFIGURATION, "Absent"), id="failed"),
+        pytest.param(lambda life: life.finishes(), id="succeeded"),
+        pytest.param(
+            lambda life: life.edited(ttlSecondsAfterFinished=60).finishes(), id="succeeded, to be removed later"
+        ),
+    ],
+)
+def test_a_pod_whose_creation_came_through_late_is_stopped(ended: Callable[[World], World]) -> None:
+    life = world().runs()
+    running = life.gang[0]
+    phase = ended(life).status.phase
+    life.pods["bert-2-0"] = replace(running, name="bert-2-0", uid="late", attempt=2)
+    life = life.settle()
+    assert (life.status.phase, life.pods["bert-2-0"].is_ending) == (phase, True)
 
 
 def test_an_unreachable_node_is_not_a_dead_one() -> None:
