@@ -53,7 +53,8 @@ def settled(turn: Turn, found: Verdict) -> Decision:
         case Cause.FINISHED:
             return finish.succeeded(turn, found.message)
         case Cause.PERMANENT:
-            return finish.failed(turn, found.reason, found.message)
+            # What is to be mended may be outside the job, a Secret for example, and nobody tells us when it is.
+            return finish.failed(turn, found.reason, f"{found.message} {finish.NEXT_STEP}")
         case Cause.STOPPED:
             return between(turn)
         case Cause.PREEMPTED | Cause.INFRASTRUCTURE | Cause.FAILURE:

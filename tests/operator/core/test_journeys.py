@@ -95,7 +95,8 @@ def test_progress_fills_the_budgets_again() -> None:
 
 def test_a_configuration_error_stops_at_once_with_the_trainers_sentence() -> None:
     life = world().runs().fails(OutcomeKind.CONFIGURATION, "DatasetNotFound")
-    assert (life.story, life.message, life.num_created) == ([*START, "DatasetNotFound"], "It ended.", 1)
+    assert (life.story, life.num_created) == ([*START, "DatasetNotFound"], 1)
+    assert life.message == "It ended. Edit the job, or suspend and resume it, to try again."
     assert set(conditions(life)) == {"Stalled", "Ready", "Failed"}
 
 
