@@ -10,7 +10,7 @@ import pytest
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.recovery.manifest import Manifest, verified
-from finetune_trainer.recovery.stores import Stored, StoreUnreachable
+from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
 from finetune_trainer.recovery.uploader import Uploader
 
 from tests.trainer.made import draft, written
@@ -113,6 +113,34 @@ def test_trouble_is_said_tried_again_and_taken_back(place: Place, desk: Desk, fa
     drained = desk.uploader.drain(PATIENCE)
 
     assert (drained, place.steps, ["no route" in (said or "") for said in desk.problems]) == (True, [5], [True, False])
+
+
+def test_an_upload_that_outlasts_the_patience_keeps_its_files_and_its_turn(place: Place, desk: Desk) -> None:
+    place.failures.append(StillUploading("95 MiB"))
+    place.gate = threading.Semaphore(0)
+    desk.send(5)
+    assert place.entered.acquire(timeout=PATIENCE)
+    desk.send(10)
+    place.gate.release(100)
+    drained = desk.uploader.drain(PATIENCE)
+
+    assert (drained, place.steps, ["95 MiB" in (said or "") for said in desk.problems]) == (
+        True,
+        [5, 10],
+        [True, False],
+    )
+
+
+def test_an_upload_still_under_way_at_the_end_keeps_its_files(place: Place, desk: Desk, tmp_path: Path) -> None:
+    place.failures.append(StillUploading("95 MiB"))
+    place.gate = threading.Semaphore(0)
+    desk.send(5)
+    assert place.entered.acquire(timeout=PATIENCE)
+    desk.uploader.close()
+    place.gate.release(100)
+    desk.uploader.drain(PATIENCE)
+
+    assert ([path.name for path in (tmp_path / "outbox").glob("*/model")], place.steps) == (["model"], [])
 
 
 def test_what_is_not_published_in_time_is_told(place: Place, desk: Desk) -> None:

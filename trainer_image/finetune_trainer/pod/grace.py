@@ -9,6 +9,13 @@ TO_END = 5.0
 """Seconds of the grace period that the end of the processes takes."""
 FINAL_PATIENCE = 900.0
 """How long the end of finished work waits for its last checkpoint, its model and its rows to be taken."""
+SLOWEST = 2 << 20
+"""Bytes a second. What is taken more slowly counts as stuck."""
+
+
+def patience(least: float, size: int) -> float:
+    """The seconds that `size` bytes may take on their way to a durable place."""
+    return max(least, size / SLOWEST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,54 @@ checkpoint, for nothing else goes into this artifact.
 
 import contextlib
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 import wandb
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.recovery.manifest import BadCheckpoint, Manifest
-from finetune_trainer.recovery.stores import Stored, StoreUnreachable
+from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
 from finetune_trainer.tracking.run import FINISHED_KEY, Tracking, Wishes, brief, is_refusal, key_refused, reachable
 
 log = logging.getLogger(__name__)
 
 TYPE = "checkpoint"
 API_TIMEOUT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A version on its way.
+
+    The SDK gives a version up with the first wait for it that runs out of time, and uploads it nevertheless. So one
+    thread waits without a limit, and others wait for that thread as often as they like.
+    """
+
+    digest: str
+    answer: futures.Future[Any] = field(default_factory=futures.Future)
+
+    def follow(self, logged: Any) -> None:
+        """Wait for a version that was logged, in a thread of its own."""
+
+        def wait() -> None:
+            try:
+                self.answer.set_result(logged.wait())
+            except Exception as problem:  # noqa: BLE001 - Whoever waits for the answer gets it.
+                self.answer.set_exception(problem)
+
+        threading.Thread(target=wait, name="upload", daemon=True).start()
+
+    def has_ended(self, seconds: float) -> bool:
+        """Wait for the end, at most so long; tell whether it came."""
+        return bool(futures.wait([self.answer], seconds).done)
 
 
 class ArtifactStore:
@@ -37,6 +68,7 @@ class ArtifactStore:
         """The run that logs the artifact: the job's own, or one beside it when a program has that to itself."""
         self._tracking = tracking
         self._api_at_first_use: Any = None
+        self._underway: Upload | None = None
 
     @property
     def _name(self) -> str:
@@ -65,7 +97,26 @@ class ArtifactStore:
                 raise BadCheckpoint(f"it cannot be downloaded whole ({brief(bad)})") from bad
 
     def publish(self, folder: Path, manifest: Manifest, digest: str, patience: float) -> Checkpoint:
-        """Log a version and wait until it is committed."""
+        """Log a version and wait until it is committed; the same again waits for the version that is on its way."""
+        if self._underway is None or self._underway.digest != digest:
+            self._underway = self._begun(folder, manifest, digest)
+        if not self._underway.has_ended(patience):
+            size = manifest.size_bytes >> 20
+            raise StillUploading(f"the {size} MiB of step {manifest.step} were not taken within {patience:.0f} s")
+        ended, self._underway = self._underway, None
+        with self._in_our_words():
+            logged = ended.answer.result()
+        return Checkpoint(
+            step=manifest.step,
+            artifact=logged.qualified_name,
+            digest=digest,
+            size_bytes=manifest.size_bytes,
+            committed_at=datetime.now(UTC),
+            kind=manifest.kind,
+        )
+
+    def _begun(self, folder: Path, manifest: Manifest, digest: str) -> Upload:
+        """Begin an upload; the files must stay as they are until it has ended."""
         tracking = self._tracking()
         run = tracking.run if tracking is not None else None
         if run is None:
@@ -83,16 +134,9 @@ class ArtifactStore:
         )
         with self._border():
             artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-            logged = run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"])
-            logged.wait(timeout=int(patience))
-        return Checkpoint(
-            step=manifest.step,
-            artifact=logged.qualified_name,
-            digest=digest,
-            size_bytes=manifest.size_bytes,
-            committed_at=datetime.now(UTC),
-            kind=manifest.kind,
-        )
+            upload = Upload(digest)
+            upload.follow(run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"]))
+        return upload
 
     def prune(self, keep: int) -> None:
         """Delete all but the newest versions."""
@@ -135,16 +179,23 @@ class ArtifactStore:
         return self._api_at_first_use
 
     @contextlib.contextmanager
-    def _border(self) -> Any:
-        """Turn whatever W&B raises when it is away into one exception; a refused key is the author's."""
+    def _border(self) -> Iterator[None]:
+        """Ask W&B for something, unless it is away."""
         if (silence := reachable(self._settings.base_url)) is not None:
             raise StoreUnreachable(silence)
+        with self._in_our_words():
+            yield
+
+    @contextlib.contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Turn whatever W&B raises when it is away into one exception; a refused key is the author's."""
         try:
             yield
         except (
             ValueError,
             wandb.errors.Error,
-            wandb.sdk.artifacts.exceptions.WaitTimeoutError,
+            HandleAbandonedError,
+            MailboxClosedError,
             requests.RequestException,
         ) as problem:
             if isinstance(problem, wandb.errors.AuthenticationError) or is_refusal(str(problem)):

@@ -28,6 +28,10 @@ class StoreUnreachable(Exception):
     """The durable place cannot be asked now; the message says why."""
 
 
+class StillUploading(StoreUnreachable):
+    """The patience is over and the upload goes on: its files must stay, and the next `publish` waits for it again."""
+
+
 class Store(Protocol):
     """A durable place for the checkpoints of one job."""
 
@@ -40,7 +44,7 @@ class Store(Protocol):
         ...
 
     def publish(self, folder: Path, manifest: Manifest, digest: str, patience: float) -> Checkpoint:
-        """Put a complete checkpoint into the place and wait until it is committed; raises StoreUnreachable."""
+        """Put a complete checkpoint into the place and wait until it is committed; StoreUnreachable, StillUploading."""
         ...
 
     def prune(self, keep: int) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import TrainerError
+from finetune_trainer.pod.grace import patience
 from finetune_trainer.recovery.manifest import Manifest, entries, seal
-from finetune_trainer.recovery.stores import Store, StoreUnreachable
+from finetune_trainer.recovery.stores import StillUploading, Store, StoreUnreachable
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 600.0
-"""How long one upload may take before it counts as failed."""
+"""How long the upload of a small checkpoint may take before it is said to be slow."""
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds between attempts to publish the same checkpoint."""
 
@@ -73,8 +74,8 @@ class Uploader:
 
     def _work(self) -> None:
         while (parcel := self._next()) is not None:
-            self._deliver(parcel)
-            shutil.rmtree(parcel.folder, ignore_errors=True)
+            if self._deliver(parcel):
+                shutil.rmtree(parcel.folder, ignore_errors=True)
             with self._change:
                 self._underway = None
                 self._change.notify_all()
@@ -85,27 +86,48 @@ class Uploader:
             self._underway, self._waiting = self._waiting, None
             return None if self._closed else self._underway
 
-    def _deliver(self, parcel: Parcel) -> None:
-        """Try until it is published or a newer one waits."""
+    def _deliver(self, parcel: Parcel) -> bool:
+        """Try until it is published or a newer one waits; tell whether its files are free to go."""
         whole: tuple[Manifest, str] | None = None
-        for attempt in itertools.count():
+        longest = 0.0
+        pauses = itertools.chain(PAUSES, itertools.repeat(PAUSES[-1]))
+        while True:
             started = time.monotonic()
             try:
                 whole = whole or sealed(parcel)
-                checkpoint = self._store.publish(parcel.folder, *whole, PATIENCE)
+                checkpoint = self._uploaded(parcel.folder, *whole)
+            except StillUploading:
+                return False
             except (StoreUnreachable, TrainerError, OSError) as problem:
                 self._say(
                     f"Checkpoints do not reach their durable place: {problem}. Training goes on; it is tried again."
                 )
             else:
-                self.seconds = time.monotonic() - started
+                # What a failed try has sent is not sent again, so the last try alone may be too short.
+                self.seconds = max(longest, time.monotonic() - started)
                 self._done(checkpoint)
-                return
-            with self._change:
-                pause = PAUSES[min(attempt, len(PAUSES) - 1)]
-                self._change.wait_for(lambda: self._closed or self._waiting is not None, pause)
-                if self._closed or self._waiting is not None:
-                    return
+                return True
+            longest = max(longest, time.monotonic() - started)
+            if self._is_overtaken(next(pauses)):
+                return True
+
+    def _uploaded(self, folder: Path, manifest: Manifest, digest: str) -> Checkpoint:
+        """Publish and wait as long as it is under way, whatever waits behind it; raises StillUploading when closed."""
+        while True:
+            try:
+                return self._store.publish(folder, manifest, digest, patience(PATIENCE, manifest.size_bytes))
+            except StillUploading as slow:
+                if self._closed:
+                    raise
+                self._say(
+                    f"Checkpoints reach their durable place slowly: {slow}. Training goes on; newer checkpoints wait "
+                    "until it has arrived."
+                )
+
+    def _is_overtaken(self, pause: float) -> bool:
+        """Wait before the next attempt; tell whether there is no need of one any more."""
+        with self._change:
+            return self._change.wait_for(lambda: self._closed or self._waiting is not None, pause)
 
     def _done(self, checkpoint: Checkpoint) -> None:
         self.newest = checkpoint

@@ -1,0 +1,77 @@
+"""The W&B artifact as a durable place, written by the real SDK in a process of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
+
+from tests.sandbox.wandb_sdk import Sdk
+
+ROOT = Path(__file__).parents[2]
+PLACES = (ROOT / "operator", ROOT / "trainer_image", ROOT)
+
+PRELUDE = """
+from finetune_trainer.pod.surroundings import surroundings
+from finetune_trainer.recovery.artifact_store import ArtifactStore
+from finetune_trainer.recovery.stores import StillUploading
+from finetune_trainer.tracking.history import History
+from finetune_trainer.tracking.run import Tracking
+from tests.trainer.made import draft, sealed
+from tests.trainer.tiny import config
+
+tracking = Tracking(config(), surroundings({"FINETUNE_WORK_DIR": os.environ["SCRATCH"]}), History(), restored=False)
+tracking.open({})
+store = ArtifactStore(tracking.wishes, "tiny", lambda: tracking)
+folder = Path(os.environ["SCRATCH"]) / "checkpoint"
+
+def published(step, patience=60.0):
+    place = folder / str(step)
+    whole = made[step] if step in made else made.setdefault(step, sealed(place, draft(step)))
+    return store.publish(place, *whole, patience)
+
+made = {}
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[WandbServer]:
+    """A W&B server."""
+    with WandbServer(tmp_path / "state") as running:
+        yield running
+
+
+@pytest.fixture
+def sdk(server: WandbServer, tmp_path: Path) -> Sdk:
+    """The SDK with the trainer's code beside it."""
+    path = os.pathsep.join(str(place) for place in PLACES)
+    return Sdk({**server.environment(), "PYTHONPATH": path, "WANDB_PROJECT": "huggingface"}, tmp_path / "client")
+
+
+def test_an_upload_that_takes_long_is_waited_for_again_and_not_sent_again(server: WandbServer, sdk: Sdk) -> None:
+    server.fail(Fault(effect=Effect.HOLD, match="^put deeper"))
+    client = sdk.start(
+        PRELUDE
+        + """
+waits = 0
+while True:
+    try:
+        committed = published(5, patience=0.2)
+    except StillUploading:
+        waits += 1
+        print(waits, flush=True)
+    else:
+        break
+print(committed.artifact)
+tracking.close(exit_code=0)
+"""
+    )
+    assert client.stdout is not None
+    assert client.stdout.readline() + client.stdout.readline() == "1\n2\n"
+    server.heal()
+    told, err = client.communicate(timeout=60)
+    versions = [(each.version, each.state) for each in server.artifacts("checkpoint-tiny")]
+
+    assert (told.split()[-1:], versions) == (["sandbox/huggingface/checkpoint-tiny:v0"], [(0, "COMMITTED")]), err
+    assert server.requests.count("graphql CreateArtifact createArtifact") == 1
