@@ -4,14 +4,25 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.v1alpha1 import FineTuneJob
+from finetune_operator.cluster.clock import Clock
 from finetune_operator.cluster.events import Recorder
 from finetune_operator.cluster.informer import Store
 from finetune_operator.cluster.observe import KINDS, NOTHING_FOUND, Findings, is_controlled_by
-from finetune_operator.cluster.port import JOB, POD, AlreadyExists, Cluster, Conflict, Manifest, Refused
+from finetune_operator.cluster.port import (
+    JOB,
+    POD,
+    AlreadyExists,
+    Cluster,
+    Conflict,
+    Manifest,
+    Refused,
+    Unavailable,
+)
 from finetune_operator.core.decision import Decision, Deletion
 from finetune_operator.core.observed import Pod
 
@@ -20,6 +31,8 @@ logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 _UNTOLD_WHILE_EMPTY = ("last_attempts", "restarts_without_progress")
+_HICCUP = timedelta(seconds=5)
+"""An outage that is over by then is not worth a word in the status."""
 
 
 class Stale(Exception):
@@ -47,9 +60,17 @@ class Executor:
     """Carries out decisions in a cluster."""
 
     def __init__(
-        self, cluster: Cluster, jobs: Store[Manifest], pods: Store[Pod], recorder: Recorder, meter: Meter
+        self,
+        cluster: Cluster,
+        jobs: Store[Manifest],
+        pods: Store[Pod],
+        *,
+        clock: Clock,
+        recorder: Recorder,
+        meter: Meter,
     ) -> None:
         self._cluster = cluster
+        self._clock = clock
         self._jobs = jobs
         self._pods = pods
         self._recorder = recorder
@@ -58,7 +79,7 @@ class Executor:
     async def carry_out(self, manifest: Manifest, job: FineTuneJob, decision: Decision) -> Done:
         """Do it all; raises `Stale` when the job is no longer what was decided upon."""
         await self._write_status(manifest, job, decision)
-        done = await self._create(job, decision.create)
+        done = await self._create(job, decision)
         await all_of(self._delete(job, deletion) for deletion in decision.delete)
         await self._recorder.post(job, decision.events, decision.status.phase)
         return done
@@ -82,16 +103,17 @@ class Executor:
         self._jobs.wrote(written)
         self._meter.status_written(job, decision)
 
-    async def _create(self, job: FineTuneJob, manifests: tuple[Manifest, ...]) -> Done:
+    async def _create(self, job: FineTuneJob, decision: Decision) -> Done:
         """Create what pods need, then all pods at once; a pod must not start with somebody else's ConfigMap."""
-        first = [manifest for manifest in manifests if manifest["kind"] != POD.kind]
-        done = merged(await all_of(self._created(job, manifest) for manifest in first))
+        status = decision.status
+        first = [manifest for manifest in decision.create if manifest["kind"] != POD.kind]
+        done = merged(await all_of(self._created(job, status, manifest) for manifest in first))
         if done != Done():
             return done
-        pods = [manifest for manifest in manifests if manifest["kind"] == POD.kind]
-        return merged(await all_of(self._created(job, manifest) for manifest in pods))
+        pods = [manifest for manifest in decision.create if manifest["kind"] == POD.kind]
+        return merged(await all_of(self._created(job, status, manifest) for manifest in pods))
 
-    async def _created(self, job: FineTuneJob, manifest: Manifest) -> Done:
+    async def _created(self, job: FineTuneJob, status: FineTuneJobStatus, manifest: Manifest) -> Done:
         kind = KINDS[manifest["kind"]]
         try:
             created = await self._cluster.create(kind, manifest)
@@ -99,9 +121,18 @@ class Executor:
             return await self._met(job, manifest)
         except Refused as refused:
             return Done(findings=Findings(refusal=str(refused)))
+        except Unavailable as outage:
+            if self._may_be_a_hiccup(status):
+                raise
+            return Done(findings=Findings(refusal=str(outage)))
         if kind is POD:
             self._pods.wrote(created)
         return Done()
+
+    def _may_be_a_hiccup(self, status: FineTuneJobStatus) -> bool:
+        """Whether the attempt is so young that trying again at once may do; a webhook can be down for hours."""
+        began = status.attempt_started_at
+        return began is not None and self._clock.now() - began < _HICCUP
 
     async def _met(self, job: FineTuneJob, manifest: Manifest) -> Done:
         """What holds the name: ours is as good as created, ours that is going has to go first."""

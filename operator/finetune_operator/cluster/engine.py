@@ -120,7 +120,9 @@ class Engine:
         self.job_informer = Informer(cluster, self._jobs_selection, self.jobs, self._clock)
         self._observer = Observer(cluster, self.pods, self._clock)
         recorder = Recorder(cluster, self._clock, instance=instance)
-        self._executor = Executor(cluster, self.jobs, self.pods, recorder, self._meter)
+        self._executor = Executor(
+            cluster, self.jobs, self.pods, clock=self._clock, recorder=recorder, meter=self._meter
+        )
         self._findings: dict[Key, Findings] = {}
         self._progress: ProgressReader | None = None
         self._last_words: dict[Key, Progress] = {}

@@ -27,7 +27,7 @@ class Findings:
     taken: tuple[str, ...] = ()
     """Objects of somebody else, for example `Pod a-1-0`."""
     refusal: str | None = None
-    """The API server's sentence."""
+    """Why the API server created nothing, in its own sentence: it would not, or could not for some time."""
 
 
 NOTHING_FOUND = Findings()

@@ -19,6 +19,8 @@ from finetune_operator.core.turn import Turn
 
 REMEMBERED = 10
 """How many ended attempts the status keeps."""
+NEVER_SEEN = "NeverSeen"
+"""The reason of an attempt that was given up before any of its pods was seen."""
 
 
 def begun(seen: Observed, status: FineTuneJobStatus) -> FineTuneJobStatus:
@@ -86,8 +88,15 @@ def _written(turn: Turn, verdict: Verdict, ended_at: datetime | None) -> FineTun
         ended_at=ended_at,
         recovery_seconds=(known.recovery_seconds if known else {}) | _recovery(turn.gang, turn.word),
     )
-    older = status.last_attempts[1:] if known else status.last_attempts
+    older = _worth_keeping(status.last_attempts[1:] if known else status.last_attempts, verdict)
     return status.model_copy(update={"last_attempts": (entry, *older)[:REMEMBERED]})
+
+
+def _worth_keeping(older: tuple[AttemptStatus, ...], verdict: Verdict) -> tuple[AttemptStatus, ...]:
+    """The attempts to remember: of those that nobody ever saw the newest will do, or they crowd out all others."""
+    if verdict.reason != NEVER_SEEN:
+        return older
+    return tuple(attempt for attempt in older if attempt.reason != NEVER_SEEN)
 
 
 def _exit_code(gang: Gang, verdict: Verdict) -> int | None:

@@ -47,7 +47,7 @@ def _our_stop(turn: Turn) -> Verdict | None:
     if status.attempt_created:
         return None
     if not turn.gang.members and not _is_held_up(turn) and turn.age >= UNCERTAIN:
-        return _stop("NeverSeen", "Given up because none of its pods was ever seen.")
+        return _stop(attempts.NEVER_SEEN, "Given up because none of its pods was ever seen.")
     return None
 
 
@@ -89,7 +89,7 @@ def _obstacle(turn: Turn) -> Headline | None:
         )
         return Headline(phase=_phase(turn), reason="NameTaken", message=text, is_warning=True)
     if turn.seen.refusal:
-        text = f"The API server refuses the pods: {turn.seen.refusal.rstrip('.')}. The job tries again by itself."
+        text = f"The pods cannot be created: {turn.seen.refusal.rstrip('.')}. The job tries again by itself."
         return Headline(phase=_phase(turn), reason="CreationRefused", message=text, is_warning=True)
     return None
 

@@ -104,6 +104,6 @@ class Observed:
     taken: tuple[str, ...] = ()
     """Objects of somebody else that hold a name we need, for example `Pod a-1-0`; found when a creation met them."""
     refusal: str | None = None
-    """The API server's sentence, when it refused the last creation, for example for a quota."""
+    """The API server's sentence, when it could not do the last creation, for example for a quota or a webhook."""
     belongings: tuple[Belonging, ...] | None = None
     """The job's ConfigMaps and Service, listed when the last decision asked for them; None when not looked at."""

@@ -12,13 +12,13 @@ from finetune_operator.cluster.engine import Silent
 from finetune_operator.cluster.events import Recorder
 from finetune_operator.cluster.informer import Key, Store, key_of
 from finetune_operator.cluster.observe import Findings, job_of_pod, parsed, pod_store_entry
-from finetune_operator.cluster.port import EVENT, JOB, POD, Kind, Manifest, Refused, Selection
+from finetune_operator.cluster.port import EVENT, JOB, POD, Kind, Manifest, Refused, Selection, Unavailable
 from finetune_operator.config import Config
 from finetune_operator.core.decision import Decision, Deletion, EventNote, EventType
 from finetune_operator.core.observed import Pod
 from finetune_sandbox.memory_api import MemoryApi
 
-from tests.operator.cluster.worlds import job
+from tests.operator.cluster.worlds import ManualClock, job
 
 CONFIG = Config(trainer_image="trainer:dev")
 A = Key("default", "a")
@@ -33,6 +33,15 @@ class Quota(MemoryApi):
         return await super().create(kind, manifest)
 
 
+class Webhook(MemoryApi):
+    """An API that has to ask a webhook about pods, which does not answer."""
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        if kind == POD:
+            raise Unavailable('Internal error occurred: failed calling webhook "pods.example.com"')
+        return await super().create(kind, manifest)
+
+
 class Bench:
     """An executor and what it works on."""
 
@@ -41,7 +50,8 @@ class Bench:
         self.pods: Store[Pod] = Store(entry=pod_store_entry, owner=job_of_pod, changed=lambda _: None)
         self.jobs: Store[Manifest] = Store(entry=lambda m: m, owner=key_of, changed=lambda _: None)
         recorder = Recorder(cluster, SystemClock(), instance="test")
-        self.executor = Executor(cluster, self.jobs, self.pods, recorder, Silent())
+        self.clock = ManualClock()
+        self.executor = Executor(cluster, self.jobs, self.pods, clock=self.clock, recorder=recorder, meter=Silent())
         self.manifest: Manifest = {}
 
     async def begin(self) -> FineTuneJob:
@@ -119,6 +129,24 @@ async def test_a_refusal_is_found_and_does_not_raise() -> None:
     found = await bench.begin()
     done = await bench.carry_out(Decision(status=found.status, create=(pod(found, CONFIG, Attempt(number=1), 0),)))
     assert done.findings == Findings(refusal="exceeded quota: gpus")
+
+
+async def test_a_pod_that_could_not_be_created_at_once_is_tried_again_without_a_word() -> None:
+    bench = Bench(Webhook())
+    found = await bench.begin()
+    young = status(attempt_started_at=bench.clock.now())
+    await bench.clock.advance(4)
+    with pytest.raises(Unavailable, match="failed calling webhook"):
+        await bench.carry_out(Decision(status=young, create=(pod(found, CONFIG, Attempt(number=1), 0),)))
+
+
+async def test_an_outage_that_lasts_is_found_and_does_not_raise() -> None:
+    bench = Bench(Webhook())
+    found = await bench.begin()
+    old = status(attempt_started_at=bench.clock.now())
+    await bench.clock.advance(5)
+    done = await bench.carry_out(Decision(status=old, create=(pod(found, CONFIG, Attempt(number=1), 0),)))
+    assert done.findings == Findings(refusal='Internal error occurred: failed calling webhook "pods.example.com"')
 
 
 async def test_a_pod_does_not_start_with_a_config_map_of_somebody_else(bench: Bench) -> None:

@@ -1,11 +1,22 @@
 """The engine over the API server in memory: jobs go in, pods and statuses come out."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from finetune_operator.build.attempt import token
-from finetune_operator.cluster.port import CONFIG_MAP, EVENT, JOB, POD, SERVICE, Kind, Manifest, Refused, Selection
+from finetune_operator.cluster.port import (
+    CONFIG_MAP,
+    EVENT,
+    JOB,
+    POD,
+    SERVICE,
+    Kind,
+    Manifest,
+    Refused,
+    Selection,
+    Unavailable,
+)
 from finetune_sandbox.memory_api import MemoryApi
 
 from tests.operator.cluster.worlds import World, job, until
@@ -168,6 +179,31 @@ async def test_a_refusal_is_said_once_and_not_hammered() -> None:
     async with world.at_work():
         await world.gives("CreationRefused")
         assert api.refusals == 1
+
+
+class Webhook(MemoryApi):
+    """An API whose webhook for pods is down for good."""
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        if kind == POD:
+            raise Unavailable('Internal error occurred: failed calling webhook "pods.example.com"')
+        return await super().create(kind, manifest)
+
+
+async def test_a_webhook_that_is_down_is_told_in_the_status_and_costs_no_attempt() -> None:
+    world = World(api := Webhook())
+    await api.create(JOB, job())
+    long_ago = (datetime.now(UTC) - timedelta(seconds=59)).isoformat()
+    begun = {"phase": "Pending", "attempt": 1, "attemptNodes": 1, "attemptGeneration": 1, "attemptStartedAt": long_ago}
+    await api.patch_status(JOB, "default", "a", begun)
+    async with world.at_work():
+        await world.gives("CreationRefused")
+    ready = next(c for c in (await world.status())["conditions"] if c["type"] == "Ready")
+    assert ready["message"] == (
+        'The pods cannot be created: Internal error occurred: failed calling webhook "pods.example.com". '
+        "The job tries again by itself."
+    )
+    assert await world.attempts() == [1]
 
 
 async def test_a_job_suspended_while_it_waits_gives_back_what_it_had(world: World) -> None:

@@ -69,6 +69,16 @@ def test_pods_that_nobody_has_ever_seen_are_not_counted_as_preempted() -> None:
     assert (life.status.attempt, life.status.restarts, sorted(life.pods)) == (2, Restarts(), ["bert-2-0"])
 
 
+def test_attempts_that_nobody_has_ever_seen_crowd_no_other_out_of_the_history() -> None:
+    life = world().runs().fails()
+    for _ in range(13):
+        life.now += timedelta(seconds=60)
+        life.carried_out(life.decision())
+        life.pods.clear()
+    told = [(each.attempt, each.reason) for each in life.status.last_attempts]
+    assert (life.status.attempt, told) == (14, [(13, "NeverSeen"), (1, "OutOfMemory")])
+
+
 def test_an_edit_before_the_pods_are_there_gives_the_attempt_up() -> None:
     life = world(compute={"nodes": 2})
     life.carried_out(life.decision())
