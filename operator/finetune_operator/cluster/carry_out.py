@@ -12,7 +12,7 @@ from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.clock import Clock
 from finetune_operator.cluster.events import Recorder
 from finetune_operator.cluster.informer import Store
-from finetune_operator.cluster.observe import KINDS, NOTHING_FOUND, Findings, is_controlled_by
+from finetune_operator.cluster.observe import KINDS, NOTHING_FOUND, Findings, is_controlled_by, is_of_a_namesake
 from finetune_operator.cluster.port import (
     JOB,
     POD,
@@ -135,12 +135,15 @@ class Executor:
         return began is not None and self._clock.now() - began < _HICCUP
 
     async def _met(self, job: FineTuneJob, manifest: Manifest) -> Done:
-        """What holds the name: ours is as good as created, ours that is going has to go first."""
+        """What holds the name: ours is as good as created, what is going has to go first."""
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         found = await self._cluster.get(kind, job.metadata.namespace, name)
-        if found is None or (is_controlled_by(found, job.metadata.uid) and is_going(found)):
+        is_ours = found is not None and is_controlled_by(found, job.metadata.uid)
+        if found is None or (is_ours and is_going(found)):
             return Done(waits_for_names=True)
-        if not is_controlled_by(found, job.metadata.uid):
+        if not is_ours and (is_going(found) or is_of_a_namesake(found, job.metadata)):
+            return Done(findings=Findings(going=(f"{kind.kind} {name}",)))
+        if not is_ours:
             return Done(findings=Findings(taken=(f"{kind.kind} {name}",)))
         if kind is POD:
             self._pods.wrote(found)
@@ -171,8 +174,9 @@ def merged(results: tuple[Done, ...]) -> Done:
     """What came of all of them."""
     refusals = [done.findings.refusal for done in results if done.findings.refusal]
     taken = tuple(name for done in results for name in done.findings.taken)
+    going = tuple(name for done in results for name in done.findings.going)
     return Done(
-        findings=Findings(taken=taken, refusal=refusals[0] if refusals else None),
+        findings=Findings(taken=taken, going=going, refusal=refusals[0] if refusals else None),
         waits_for_names=any(done.waits_for_names for done in results),
     )
 

@@ -26,6 +26,8 @@ class Findings:
 
     taken: tuple[str, ...] = ()
     """Objects of somebody else, for example `Pod a-1-0`."""
+    going: tuple[str, ...] = ()
+    """The same of objects that go by themselves."""
     refusal: str | None = None
     """Why the API server created nothing, in its own sentence: it would not, or could not for some time."""
 
@@ -109,6 +111,7 @@ class Observer:
             pods_are_live=look.live_pods,
             progress=progress,
             taken=findings.taken,
+            going=findings.going,
             refusal=findings.refusal,
             belongings=await self._belongings(job) if look.belongings else None,
         )
@@ -129,5 +132,18 @@ class Observer:
 
 def is_controlled_by(manifest: Manifest, uid: str) -> bool:
     """Whether this is the object's controller."""
+    return any(owner["uid"] == uid for owner in controllers(manifest))
+
+
+def is_of_a_namesake(manifest: Manifest, job: ObjectMeta) -> bool:
+    """Whether another job of this name is the object's controller, which is gone; the collector has to see that yet."""
+    return any(
+        (owner["kind"], owner["name"]) == (names.KIND, job.name) and owner["uid"] != job.uid
+        for owner in controllers(manifest)
+    )
+
+
+def controllers(manifest: Manifest) -> tuple[Manifest, ...]:
+    """The reference to the object's controller, if it has one."""
     owners = manifest["metadata"].get("ownerReferences") or ()
-    return any(owner.get("controller") and owner["uid"] == uid for owner in owners)
+    return tuple(owner for owner in owners if owner.get("controller"))

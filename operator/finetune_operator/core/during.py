@@ -8,13 +8,15 @@ from finetune_operator.core.causes import Verdict, verdict
 from finetune_operator.core.conclusion import concluded, deletions
 from finetune_operator.core.decision import Decision
 from finetune_operator.core.ending import settled, stopping
-from finetune_operator.core.gang import others, record, squatters
+from finetune_operator.core.gang import going, others, record, squatters
 from finetune_operator.core.status import Headline, ready
 from finetune_operator.core.turn import SOON, UNCERTAIN, Turn
 
 _POLL = timedelta(seconds=30)
 _RETRY = timedelta(seconds=15)
-_HELD_UP = {"NameTaken", "CreationRefused"}
+_WHILE_NAMES_GO = timedelta(seconds=5)
+"""Only pods are watched."""
+_HELD_UP = {"NameTaken", "WaitingForNames", "CreationRefused"}
 
 
 def during(turn: Turn) -> Decision:
@@ -60,7 +62,7 @@ def _is_held_up(turn: Turn) -> bool:
     """Whether the pods are known not to have been created."""
     told = ready(turn.seen.job.status)
     was_held_up = told is not None and told.reason in _HELD_UP
-    return was_held_up or turn.seen.refusal is not None or bool(squatters(turn.seen))
+    return was_held_up or turn.seen.refusal is not None or bool(squatters(turn.seen) or going(turn.seen))
 
 
 def _stop(reason: str, message: str) -> Verdict:
@@ -73,7 +75,7 @@ def _creating(turn: Turn) -> Decision:
         turn,
         _obstacle(turn) or _why_it_began(turn),
         create=attempts.missing(turn.seen, turn.status, turn.gang, turn.config),
-        recheck_after=_RETRY,
+        recheck_after=_WHILE_NAMES_GO if going(turn.seen) else _RETRY,
     )
 
 
@@ -88,6 +90,9 @@ def _obstacle(turn: Turn) -> Headline | None:
             "Delete it, or create the job under another name; the job goes on by itself."
         )
         return Headline(phase=_phase(turn), reason="NameTaken", message=text, is_warning=True)
+    if leaving := going(turn.seen):
+        text = f"Waiting until {', '.join(leaving)} has gone, whose name the job needs."
+        return Headline(phase=_phase(turn), reason="WaitingForNames", message=text)
     if turn.seen.refusal:
         text = f"The pods cannot be created: {turn.seen.refusal.rstrip('.')}. The job tries again by itself."
         return Headline(phase=_phase(turn), reason="CreationRefused", message=text, is_warning=True)

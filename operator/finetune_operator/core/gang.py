@@ -57,11 +57,26 @@ def others(seen: Observed, attempt: int) -> tuple[Pod, ...]:
 
 
 def squatters(seen: Observed) -> tuple[str, ...]:
-    """What holds a name of ours without being ours."""
+    """What holds a name of ours without being ours, and stays."""
+    pods = {f"Pod {pod.name}" for pod in _strangers(seen) if not _goes(pod, seen.job.metadata.name)}
+    return tuple(sorted(pods | set(seen.taken)))
+
+
+def going(seen: Observed) -> tuple[str, ...]:
+    """What holds a name of ours without being ours, and goes by itself."""
+    pods = {f"Pod {pod.name}" for pod in _strangers(seen) if _goes(pod, seen.job.metadata.name)}
+    return tuple(sorted(pods | set(seen.going)))
+
+
+def _strangers(seen: Observed) -> tuple[Pod, ...]:
     status, job = seen.job.status, seen.job.metadata
     wanted = {names.pod_name(job.name, status.attempt, rank) for rank in range(status.attempt_nodes)}
-    pods = {f"Pod {pod.name}" for pod in seen.pods if pod.owner_uid != job.uid and pod.name in wanted}
-    return tuple(sorted(pods | set(seen.taken)))
+    return tuple(pod for pod in seen.pods if pod.owner_uid != job.uid and pod.name in wanted)
+
+
+def _goes(pod: Pod, job: str) -> bool:
+    """Whether its deletion was asked for, or will be: the job of this name that it belongs to is gone."""
+    return pod.is_ending or pod.owner_job == job
 
 
 def record(status: FineTuneJobStatus) -> AttemptStatus | None:

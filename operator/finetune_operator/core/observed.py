@@ -44,6 +44,8 @@ class Pod:
     uid: str
     owner_uid: str | None
     """The uid of its controller; another job's, or nobody's, when the pod is not ours."""
+    owner_job: str | None = None
+    """The name of the FineTuneJob that is its controller; a job created anew has the name of the one before."""
     attempt: int
     node_rank: int
     phase: PodPhase
@@ -103,6 +105,8 @@ class Observed:
     """What rank 0's trainer answered just now; absent when nobody asked or nobody answered."""
     taken: tuple[str, ...] = ()
     """Objects of somebody else that hold a name we need, for example `Pod a-1-0`; found when a creation met them."""
+    going: tuple[str, ...] = ()
+    """The same of objects that go by themselves, for example of an earlier job of this name."""
     refusal: str | None = None
     """The API server's sentence, when it could not do the last creation, for example for a quota or a webhook."""
     belongings: tuple[Belonging, ...] | None = None

@@ -21,11 +21,13 @@ def pod(manifest: Manifest) -> Pod:
     state = container.get("state") or {}
     terminated = state.get("terminated")
     running = state.get("running") or terminated or {}
+    owner = _controller(meta)
     phase = PodPhase(status.get("phase") or PodPhase.PENDING)
     return Pod(
         name=meta["name"],
         uid=meta.get("uid", ""),
-        owner_uid=_controller(meta),
+        owner_uid=owner.get("uid"),
+        owner_job=owner.get("name") if owner.get("kind") == names.KIND else None,
         attempt=_number(meta, names.LABEL_ATTEMPT),
         node_rank=_number(meta, names.LABEL_NODE_RANK),
         phase=phase,
@@ -51,8 +53,9 @@ def _container(status: Manifest) -> Manifest:
     return next((s for s in statuses if s.get("name") == names.CONTAINER), {})
 
 
-def _controller(meta: Manifest) -> str | None:
-    return next((o["uid"] for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+def _controller(meta: Manifest) -> Manifest:
+    """The reference to the controller; empty when there is none."""
+    return next((owner for owner in meta.get("ownerReferences") or () if owner.get("controller")), {})
 
 
 def _number(meta: Manifest, label: str) -> int:

@@ -124,6 +124,31 @@ async def test_a_pod_of_ours_that_is_going_is_waited_for(bench: Bench) -> None:
     assert done == Done(waits_for_names=True)
 
 
+def of_an_earlier_job(manifest: Manifest, **metadata: Any) -> Manifest:
+    """The object as a job of the same name has left it."""
+    owner = manifest["metadata"]["ownerReferences"][0] | {"uid": "earlier"}
+    return manifest | {"metadata": manifest["metadata"] | {"uid": "theirs", "ownerReferences": [owner], **metadata}}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"deletionTimestamp": "2026-11-21T00:00:00Z"}], ids=["stays-yet", "goes"])
+async def test_a_pod_of_an_earlier_job_of_this_name_is_going(bench: Bench, metadata: dict[str, str]) -> None:
+    found = await bench.begin()
+    wanted = pod(found, CONFIG, Attempt(number=1), 0)
+    bench.cluster.store.write(POD, of_an_earlier_job(wanted, **metadata))
+    done = await bench.carry_out(Decision(status=found.status, create=(wanted,)))
+    assert done == Done(findings=Findings(going=("Pod a-1-0",)))
+
+
+async def test_a_pod_of_another_jobs_stays(bench: Bench) -> None:
+    found = await bench.begin()
+    wanted = pod(found, CONFIG, Attempt(number=1), 0)
+    theirs = of_an_earlier_job(wanted)
+    theirs["metadata"]["ownerReferences"][0]["name"] = "b"
+    bench.cluster.store.write(POD, theirs)
+    done = await bench.carry_out(Decision(status=found.status, create=(wanted,)))
+    assert done.findings == Findings(taken=("Pod a-1-0",))
+
+
 async def test_a_refusal_is_found_and_does_not_raise() -> None:
     bench = Bench(Quota())
     found = await bench.begin()

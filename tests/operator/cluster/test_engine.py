@@ -160,6 +160,24 @@ async def test_a_name_of_ours_that_somebody_holds_is_said_and_nothing_of_theirs_
     assert found["metadata"]["uid"] == created["metadata"]["uid"]
 
 
+async def test_a_job_created_anew_waits_until_the_pod_of_the_one_before_has_gone(world: World) -> None:
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+    await world.api.delete(JOB, "default", "a")
+    before = await world.api.get(POD, "default", "a-1-0")
+    assert before is not None
+    await world.api.create(JOB, job())
+    async with world.at_work():
+        await world.gives("WaitingForNames")
+        await world.api.delete(POD, "default", "a-1-0", grace_seconds=0)
+        await world.reaches(attemptCreated=True)
+    after = await world.api.get(POD, "default", "a-1-0")
+    assert after is not None
+    assert (after["metadata"]["uid"] != before["metadata"]["uid"], await world.attempts()) == (True, [1])
+
+
 class Quota(MemoryApi):
     """An API that refuses pods for a while."""
 

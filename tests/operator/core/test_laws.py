@@ -89,6 +89,7 @@ pods = st.builds(
     name=st.sampled_from(["bert-1-0", "bert-1-1", "bert-2-0", "x"]),
     uid=st.sampled_from(["a", "b", "c"]),
     owner_uid=st.sampled_from([UID, "other", None]),
+    owner_job=st.sampled_from(["bert", None]),
     attempt=st.integers(0, 3),
     node_rank=st.integers(0, 2),
     phase=st.sampled_from(PodPhase),
@@ -124,6 +125,7 @@ observations = st.builds(
     pods=st.lists(pods, max_size=4).map(tuple),
     pods_are_live=st.booleans(),
     taken=st.sampled_from([(), ("Service bert",)]),
+    going=st.sampled_from([(), ("ConfigMap bert-1",)]),
     refusal=st.sampled_from([None, "exceeded quota"]),
     belongings=st.sampled_from([None, ()]),
 )

@@ -44,6 +44,37 @@ def test_a_strangers_pod_is_never_deleted() -> None:
     assert (life.pods, conditions(life)["Ready"]) == ({"bert-1-0": stranger}, "NameTaken")
 
 
+def test_a_pod_of_an_earlier_job_of_this_name_is_waited_for() -> None:
+    life = world()
+    theirs = Pod(
+        name="bert-1-0", uid="s", owner_uid="old", owner_job="bert", attempt=1, node_rank=0, phase=PodPhase.RUNNING
+    )
+    life.pods[theirs.name] = theirs
+    life = life.settle().after(120)
+    assert (life.pods, life.story, life.status.attempt) == ({"bert-1-0": theirs}, ["Creating", "WaitingForNames"], 1)
+    assert life.message == "Waiting until Pod bert-1-0 has gone, whose name the job needs."
+    life.pods.clear()
+    assert life.after(5).runs().finishes().status.attempt == 1
+
+
+def test_a_pod_that_somebody_has_deleted_is_waited_for() -> None:
+    life = world()
+    stranger = Pod(name="bert-1-0", uid="s", owner_uid=None, attempt=1, node_rank=0, phase=PodPhase.RUNNING)
+    life.pods[stranger.name] = replace(stranger, deletion_at=NOON)
+    assert conditions(life.settle())["Ready"] == "WaitingForNames"
+
+
+def test_a_name_that_only_a_creation_has_met_is_waited_for_however_long_it_takes() -> None:
+    life = world()
+    life.going = ("Pod bert-1-0",)
+    life = life.settle().after(120)
+    assert (life.status.attempt, conditions(life)["Ready"], life.decision().recheck_after) == (
+        1,
+        "WaitingForNames",
+        timedelta(seconds=5),
+    )
+
+
 def test_a_refused_creation_is_told_and_tried_again() -> None:
     life = world()
     life.refusal = 'pods "bert-1-0" is forbidden: exceeded quota: gpus'

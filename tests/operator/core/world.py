@@ -83,6 +83,7 @@ class World:
         self.belongings: dict[str, Belonging] = {}
         self.progress: Progress | None = None
         self.taken: tuple[str, ...] = ()
+        self.going: tuple[str, ...] = ()
         self.refusal: str | None = None
         self.story: list[str] = []
         self.events: list[EventNote] = []
@@ -110,6 +111,7 @@ class World:
             pods_are_live=live,
             progress=self.progress,
             taken=self.taken,
+            going=self.going,
             refusal=self.refusal,
             belongings=tuple(self.belongings.values()) if belongings else None,
         )
@@ -146,7 +148,7 @@ class World:
 
     def _created(self, manifest: dict[str, Any]) -> bool:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        if f"{kind} {name}" in self.taken or (kind == "Pod" and self.refusal):
+        if f"{kind} {name}" in {*self.taken, *self.going} or (kind == "Pod" and self.refusal):
             return False
         if kind != "Pod":
             is_new = name not in self.belongings
