@@ -139,12 +139,15 @@ async def operate(chosen: Settings) -> int:
 
 
 async def won(election: Election, stop: asyncio.Event) -> bool:
-    """Whether this process leads; false when it was asked to stop while it stood by."""
+    """Whether this process leads; false when it was asked to stop while it stood by. Raises what ended the election."""
     win, stopped = asyncio.ensure_future(election.win()), asyncio.ensure_future(stop.wait())
     await asyncio.wait({win, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in (win, stopped):
         task.cancel()
-    return win.done() and not win.cancelled() and not stop.is_set()
+    if not win.done():
+        return False
+    win.result()
+    return not stop.is_set()
 
 
 async def led(chosen: Settings, server: ApiServer, engine: Engine, election: Election) -> int:

@@ -286,5 +286,8 @@ async def converted() -> AsyncIterator[None]:
         yield
     except TimeoutError as late:
         raise port.Unavailable("The API server did not answer in time.") from late
+    except config.ConfigException as without:
+        # A service account's token is read anew every minute, and the file may be empty just then.
+        raise port.Unavailable(f"The credentials cannot be read: {without}") from without
     except (aiohttp.ClientError, OSError, ValueError) as broken:
         raise port.Unavailable(f"The API server cannot be reached: {broken!r}") from broken

@@ -67,8 +67,8 @@ class Election:
         """Give the lease back, so that another process need not wait for its end."""
         try:
             lease = await self._cluster.get(LEASE, self._namespace, self._name)
-            if lease and lease["spec"].get("holderIdentity") == self._identity:
-                await self._cluster.replace(LEASE, lease | {"spec": lease["spec"] | self._holding("")})
+            if lease and spec_of(lease).get("holderIdentity") == self._identity:
+                await self._cluster.replace(LEASE, lease | {"spec": spec_of(lease) | self._holding("")})
         except ClusterError as failure:
             logger.warning("The lease could not be given back; it ends by itself: %s", failure)
 
@@ -90,7 +90,7 @@ class Election:
         lease = await self._cluster.get(LEASE, self._namespace, self._name)
         if lease is None:
             return await self._created()
-        holder = lease["spec"].get("holderIdentity")
+        holder = spec_of(lease).get("holderIdentity")
         if is_leader and holder != self._identity:
             raise LeaseLost(f"{holder or 'Nobody'} holds the lease that {self._identity} had.")
         if holder and holder != self._identity and not self._is_over(lease):
@@ -108,7 +108,7 @@ class Election:
         return True
 
     async def _renewed(self, lease: Manifest, *, is_transition: bool) -> bool:
-        spec = lease["spec"] | self._holding(self._identity)
+        spec = spec_of(lease) | self._holding(self._identity)
         if is_transition:
             spec |= {"acquireTime": self._stamp(), "leaseTransitions": spec.get("leaseTransitions", 0) + 1}
         try:
@@ -122,7 +122,7 @@ class Election:
         now = self._clock.monotonic()
         if self._seen is None or self._seen[0] != version:
             self._seen = (version, now)
-        duration: float = lease["spec"].get("leaseDurationSeconds", self._terms.duration)
+        duration: float = spec_of(lease).get("leaseDurationSeconds", self._terms.duration)
         return now - self._seen[1] >= duration
 
     def _holding(self, identity: str) -> Manifest:
@@ -132,3 +132,8 @@ class Election:
     def _stamp(self) -> str:
         now: datetime = self._clock.now().astimezone(UTC)
         return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def spec_of(lease: Manifest) -> Manifest:
+    """What the lease says; one made by hand may say nothing."""
+    return lease.get("spec") or {}

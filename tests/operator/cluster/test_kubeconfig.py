@@ -3,13 +3,17 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 import yaml
 from aiohttp import web
 from finetune_operator.cluster.client import ApiServer, api_server
-from finetune_operator.cluster.port import CONFIG_MAP, Selection
+from finetune_operator.cluster.port import CONFIG_MAP, Selection, Unavailable
 from finetune_sandbox.certificates import Authority, KeyPair
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
 EMPTY = {"kind": "ConfigMapList", "metadata": {"resourceVersion": "7"}, "items": []}
 SELECTION = Selection(kind=CONFIG_MAP, namespace="team")
@@ -80,3 +84,19 @@ async def test_the_server_proves_the_name_that_the_kubeconfig_gives_it(tmp_path:
         async with logged_in(tmp_path, server=f"https://127.0.0.1:{port}", **cluster) as server:
             listing = await server.list(SELECTION)
     assert (listing.resource_version, len(asked)) == ("7", 1)
+
+
+async def test_a_token_that_cannot_be_read_now_is_an_outage(tmp_path: Path) -> None:
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("secret")
+    authority.write_bytes(Authority().certificate)
+    where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
+    loader = InClusterConfigLoader(token, authority, environ=where)
+    configuration = Configuration()
+    loader.load_and_set(configuration)
+    token.write_text("")
+    loader.token_expires_at = datetime.now() - timedelta(seconds=1)  # noqa: DTZ005 (the loader's)
+    server = ApiServer(configuration)
+    with pytest.raises(Unavailable, match="Token file exists but empty"):
+        await server.list(SELECTION)
+    await server.close()

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from finetune_operator.cluster.lease import Election, LeaseLost
 from finetune_operator.cluster.port import LEASE, Cluster, Kind, Manifest, Unavailable
+from finetune_operator.main import won
 from finetune_sandbox.memory_api import MemoryApi
 
 from tests.operator.cluster.worlds import ManualClock, idle
@@ -119,6 +120,36 @@ async def test_a_short_outage_costs_nothing() -> None:
     await clock.advance(20)
     assert not held.done()
     held.cancel()
+
+
+async def test_a_lease_that_says_nothing_is_taken() -> None:
+    cluster, clock = MemoryApi(), ManualClock()
+    await cluster.create(LEASE, {"metadata": {"name": "operator", "namespace": "default"}})
+    await election(cluster, clock, "one").win()
+    assert await holder(cluster) == "one"
+
+
+class Broken(MemoryApi):
+    """An API whose client has a defect."""
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
+        raise RuntimeError(f"no way to {kind.plural} {namespace}/{name}")
+
+
+async def test_a_standby_whose_election_fails_does_not_lead() -> None:
+    with pytest.raises(RuntimeError, match="no way to leases default/operator"):
+        await won(election(Broken(), ManualClock(), "one"), asyncio.Event())
+
+
+async def test_a_standby_that_is_asked_to_stop_does_not_lead() -> None:
+    cluster, clock, stop = MemoryApi(), ManualClock(), asyncio.Event()
+    await election(cluster, clock, "one").win()
+    stop.set()
+    assert not await won(election(cluster, clock, "two"), stop)
+
+
+async def test_the_winner_leads() -> None:
+    assert await won(election(MemoryApi(), ManualClock(), "one"), asyncio.Event())
 
 
 async def test_of_two_that_begin_together_one_leads() -> None:
