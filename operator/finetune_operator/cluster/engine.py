@@ -257,7 +257,10 @@ class Engine:
     async def _observed(self, key: Key, job: FineTuneJob, look: Look) -> Observed:
         findings = self._findings.get(key, NOTHING_FOUND)
         words = (self._progress.latest(key) if self._progress else None, self._last_words.get(key))
-        word = max(filter(None, words), key=lambda word: word.observed_at, default=None)
+        # By attempt before by time: what one attempt said last may be dated later than all that the next one says.
+        expected = token(job.metadata.uid, job.status.attempt)
+        ours = (word for word in words if word is not None and word.token == expected)
+        word = max(ours, key=lambda word: word.observed_at, default=None)
         return await self._observer.observed(job, look=look, progress=word, findings=findings)
 
     async def _carried_out(self, key: Key, manifest: Manifest, job: FineTuneJob, decision: Decision) -> bool:

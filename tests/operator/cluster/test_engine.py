@@ -133,6 +133,23 @@ async def test_the_last_word_of_a_pod_that_is_gone_before_anybody_looks_is_heard
     assert (await world.status())["checkpoint"]["step"] == 45
 
 
+async def test_a_last_word_dated_in_the_future_does_not_drown_the_next_attempt(world: World) -> None:
+    created = await world.api.create(JOB, job())
+    uid, at = created["metadata"]["uid"], datetime.now(UTC)
+    last = {"attempt": 1, "token": token(uid, 1), "step": 5, "observedAt": (at + timedelta(days=1)).isoformat()}
+    word = {"attempt": 2, "token": token(uid, 2), "state": "training", "step": 7, "observedAt": at.isoformat()}
+    async with world.at_work():
+        await world.has_pods("a-1-0")
+        await world.runs("a-1-0")
+        await world.reaches(attemptCreated=True)
+        await world.ends("a-1-0", kind="preempted", code=85, progress=last)
+        await world.has_pods("a-2-0")
+        world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
+        await world.runs("a-2-0")
+        await world.reaches(phase="Running")
+    assert (await world.status())["progress"]["step"] == 7
+
+
 async def test_the_word_of_a_zombie_is_not_heard(world: World) -> None:
     await world.api.create(JOB, job())
     word = {"attempt": 1, "token": "another", "state": "training", "step": 7, "observedAt": "2026-11-21T00:00:00Z"}
