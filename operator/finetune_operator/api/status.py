@@ -154,7 +154,7 @@ class FineTuneJobStatus(Told):
     last_attempts: tuple[AttemptStatus, ...] = ()
     """The last ten attempts that ended, newest first."""
     started_at: datetime | None = None
-    """When the first attempt was decided."""
+    """When the first attempt was decided, after a suspension or a failure anew: activeDeadlineSeconds begin here."""
     finished_at: datetime | None = None
     """When the job succeeded or failed for good."""
     cleaned_at: datetime | None = None

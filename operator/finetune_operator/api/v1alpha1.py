@@ -183,7 +183,7 @@ class FineTuneJobSpec(Model):
     suspend: bool = False
     """Whether the job gives its GPUs back, after a checkpoint, until this is false again."""
     active_deadline_seconds: int | None = Field(default=None, ge=1)
-    """The seconds the job may take in all, waiting included, before it fails."""
+    """The seconds the job may take in all, waiting included, before it fails; after a suspension they begin anew."""
     ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
     """The seconds after which a finished job's pods, ConfigMap and Service go; the job itself stays."""
 

@@ -24,24 +24,31 @@ def between(turn: Turn, story: Headline | None = None) -> Decision:
         return concluded(turn, headline, delete=deletions(leftover), recheck_after=SOON)
     due = turn.status.restart_after
     if due is not None and due > turn.seen.now:
-        return concluded(turn, story or _as_told(turn), recheck_after=due - turn.seen.now)
+        wait = min((due - turn.seen.now).total_seconds(), turn.seconds_left)
+        return concluded(turn, story or _as_told(turn), recheck_after=timedelta(seconds=wait))
     return _begun(turn, story)
 
 
 def _standing_against(turn: Turn) -> Decision | None:
     spec = turn.seen.job.spec
     if spec.suspend:
-        saved = attempts.checkpoint_clause(turn.status, None)
-        text = f"Suspended; {saved}. Set spec.suspend to false to go on."
-        headline = Headline(phase=Phase.SUSPENDED, reason="Suspended", message=text)
-        # A pod whose creation came through late must go all the same: its GPUs count as given back.
-        return concluded(turn.having(restart_after=None), headline, delete=deletions(alive(turn.seen)))
+        return _suspended(turn)
     if turn.is_late:
         text = f"The job has not finished within {spec.active_deadline_seconds} s (spec.activeDeadlineSeconds)."
         return finish.failed(turn, "DeadlineExceeded", f"{text} {finish.NEXT_STEP}")
     if asked := unsupported(spec):
         return finish.failed(turn, REASON, " ".join(f"{wish.field}: {wish.message}" for wish in asked))
     return None
+
+
+def _suspended(turn: Turn) -> Decision:
+    saved = attempts.checkpoint_clause(turn.status, None)
+    text = f"Suspended; {saved}. Set spec.suspend to false to go on."
+    headline = Headline(phase=Phase.SUSPENDED, reason="Suspended", message=text)
+    # The deadline counts from the resume on, as that of a batch/Job.
+    new = turn.having(restart_after=None, started_at=None)
+    # A pod whose creation came through late must go all the same: its GPUs count as given back.
+    return concluded(new, headline, delete=deletions(alive(turn.seen)))
 
 
 def _as_told(turn: Turn) -> Headline:

@@ -1,5 +1,6 @@
 """What is known in the middle of a pass: what was observed, and the status as far as it is concluded."""
 
+import math
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -38,8 +39,15 @@ class Turn:
     @property
     def is_late(self) -> bool:
         """Whether activeDeadlineSeconds have passed."""
+        return self.seconds_left <= 0
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until activeDeadlineSeconds have passed, infinitely many without a deadline."""
         limit, started = self.seen.job.spec.active_deadline_seconds, self.status.started_at
-        return limit is not None and started is not None and self.seen.now >= started + timedelta(seconds=limit)
+        if limit is None or started is None:
+            return math.inf
+        return limit - (self.seen.now - started).total_seconds()
 
     @property
     def age(self) -> timedelta:

@@ -222,6 +222,25 @@ def test_a_deadline_stops_the_pods_and_fails_the_job() -> None:
     assert (life.status.phase, conditions(life)["Stalled"]) == (Phase.FAILED, "DeadlineExceeded")
 
 
+def test_a_deadline_counts_anew_after_a_suspension() -> None:
+    life = world(activeDeadlineSeconds=100).runs().after(50).edited(suspend=True).stops(saved=7)
+    life = life.after(10_000).edited(suspend=False).runs().after(99)
+    assert (life.status.phase, life.status.attempt) == (Phase.RUNNING, 2)
+    assert life.after(1).status.phase is Phase.STOPPING
+
+
+def test_a_deadline_ends_a_pause_that_is_longer() -> None:
+    life = world(activeDeadlineSeconds=100, restart={"backoffSeconds": 600}).runs().after(30).fails()
+    recheck_after = life.decision().recheck_after
+    assert (life.status.phase, recheck_after) == (Phase.RESTARTING, timedelta(seconds=70))
+    assert conditions(life.after(70))["Stalled"] == "DeadlineExceeded"
+
+
+def test_a_deadline_beyond_all_calendars_never_comes() -> None:
+    life = world(activeDeadlineSeconds=2**62).runs().after(1_000_000)
+    assert life.status.phase is Phase.RUNNING
+
+
 def test_what_a_finished_job_leaves_goes_when_its_time_has_come() -> None:
     life = world(ttlSecondsAfterFinished=60, compute={"nodes": 2}).runs().finishes()
     assert (len(life.pods), len(life.belongings)) == (2, 2)
