@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.pod.grace import patience
 from finetune_trainer.recovery.manifest import Manifest, verified
 from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
 from finetune_trainer.recovery.uploader import Uploader
@@ -141,6 +142,20 @@ def test_an_upload_still_under_way_at_the_end_keeps_its_files(place: Place, desk
     desk.uploader.drain(PATIENCE)
 
     assert ([path.name for path in (tmp_path / "outbox").glob("*/model")], place.steps) == (["model"], [])
+
+
+def test_the_end_waits_as_long_as_what_is_left_may_take(place: Place, desk: Desk) -> None:
+    place.gate = threading.Semaphore(0)
+    desk.send(5)
+    assert place.entered.acquire(timeout=PATIENCE)
+    desk.send(10)
+    left = desk.uploader.left_bytes
+    place.gate.release(100)
+    desk.uploader.drain(PATIENCE)
+
+    two_files_of_two = 2 * 2 * len("weights")
+    assert (left, desk.uploader.left_bytes) == (two_files_of_two, 0)
+    assert (patience(900, left), patience(900, 32 << 30)) == (900, 16384)
 
 
 def test_what_is_not_published_in_time_is_told(place: Place, desk: Desk) -> None:

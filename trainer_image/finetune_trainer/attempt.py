@@ -23,10 +23,11 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.distributed import sharing
 from finetune_trainer.distributed.gather import Gang, gang
 from finetune_trainer.errors import RetryLater, TrainerError
+from finetune_trainer.files import size_of
 from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
 from finetune_trainer.pod import last_word
-from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace
+from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace, patience
 from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
@@ -329,7 +330,7 @@ class Attempt:
             predicting.write(predictions, final)
             self.trainer.state.save_to_json(str(self.here.output_dir / "trainer_state.json"))
         if self.uploader is not None:
-            self.uploader.drain(FINAL_PATIENCE)
+            self.uploader.drain(patience(FINAL_PATIENCE, self.uploader.left_bytes))
             self.uploader.close()
         self._on_first(lambda: self._publish_final(store, final))
         step = self.trainer.state.global_step
@@ -344,7 +345,8 @@ class Attempt:
             self.tracking.wait_until_open(FINAL_PATIENCE)
         card.write(final, self._story())
         best = self.trainer.args.load_best_model_at_end
-        if models is not None and not models.publish_final(final, is_best=best, patience=FINAL_PATIENCE):
+        seconds = patience(FINAL_PATIENCE, size_of(final))
+        if models is not None and not models.publish_final(final, is_best=best, patience=seconds):
             raise RetryLater("WandbUnreachable", NOT_TAKEN)
         outputs.deliver(
             outputs.Final(
@@ -355,7 +357,7 @@ class Attempt:
                 artifact=models.published if models else None,
             )
         )
-        if models is not None and not self.close_tracking(exit_code=0, seconds=FINAL_PATIENCE):
+        if models is not None and not self.close_tracking(exit_code=0, seconds=seconds):
             raise RetryLater("WandbUnreachable", NOT_TAKEN)
         if store is not None:
             store.mark_finished(self.config.job.uid)

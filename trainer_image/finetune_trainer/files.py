@@ -27,6 +27,11 @@ def is_full(problem: BaseException) -> bool:
     return numbered or any(sign in str(problem).lower() for sign in SIGNS_OF_FULL)
 
 
+def size_of(folder: Path) -> int:
+    """The bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def write_whole(path: Path, content: str) -> None:
     """Replace a file at once: a reader sees the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

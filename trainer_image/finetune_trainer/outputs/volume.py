@@ -7,7 +7,7 @@ from pathlib import Path
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError, RetryLater
-from finetune_trainer.files import NOT_A_MODEL, is_full, sync_to_disk
+from finetune_trainer.files import NOT_A_MODEL, is_full, size_of, sync_to_disk
 from finetune_trainer.outputs.output import Final
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.recovery.manifest import entries, first_difference
@@ -75,7 +75,7 @@ def deliver(final: Final) -> None:
         sync_to_disk(place)
     except OSError as problem:
         if is_full(problem):
-            size = sum(path.stat().st_size for path in final.folder.rglob("*") if path.is_file())
+            size = size_of(final.folder)
             raise ConfigurationError(
                 "OutputVolumeFull",
                 f"output.volume has no room for the {(size >> 20) + 1} MiB of the model. {MAKE_ROOM} Training is "

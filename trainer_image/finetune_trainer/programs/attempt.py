@@ -17,7 +17,7 @@ from finetune_trainer.contract.outcome import (
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.pod import last_word
-from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace
+from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace, patience
 from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
@@ -182,7 +182,7 @@ class ProgramAttempt:
         return self._is_asked() and word is not None and word.total is not None and word.step < word.total
 
     def _finished(self, store: Store | None) -> Outcome:
-        if self.uploader is not None and not self._drained(FINAL_PATIENCE):
+        if self.uploader is not None and not self._drained(self._final_patience):
             raise RetryLater(
                 "CheckpointsNotPublished",
                 "The program has finished, but its last checkpoint did not reach its durable place. The job is tried "
@@ -217,7 +217,7 @@ class ProgramAttempt:
 
     def _failed(self, code: int, process: ProgramProcess) -> Outcome:
         if self.uploader is not None:
-            self._drained(FINAL_PATIENCE)
+            self._drained(self._final_patience)
         said = f": {process.last_line.rstrip('.')}" if process.last_line else ""
         if code < 0:
             reason, how = "KilledBySignal", f"was ended by signal {-code}"
@@ -232,6 +232,11 @@ class ProgramAttempt:
         done = self.uploader.drain(seconds)
         self.uploader.close()
         return done
+
+    @property
+    def _final_patience(self) -> float:
+        """The seconds that the last checkpoint may take."""
+        return patience(FINAL_PATIENCE, self.uploader.left_bytes if self.uploader is not None else 0)
 
     @property
     def _upload_seconds(self) -> float:

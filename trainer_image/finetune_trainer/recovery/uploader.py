@@ -11,6 +11,7 @@ from pathlib import Path
 
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import TrainerError
+from finetune_trainer.files import size_of
 from finetune_trainer.pod.grace import patience
 from finetune_trainer.recovery.manifest import Manifest, entries, seal
 from finetune_trainer.recovery.stores import StillUploading, Store, StoreUnreachable
@@ -29,6 +30,8 @@ class Parcel:
 
     folder: Path
     draft: Manifest
+    size: int
+    """In bytes."""
 
 
 class Uploader:
@@ -58,8 +61,14 @@ class Uploader:
         with self._change:
             if self._waiting is not None:
                 shutil.rmtree(self._waiting.folder, ignore_errors=True)
-            self._waiting = Parcel(folder=held, draft=draft)
+            self._waiting = Parcel(folder=held, draft=draft, size=size_of(held))
             self._change.notify_all()
+
+    @property
+    def left_bytes(self) -> int:
+        """The size of what is not published yet."""
+        with self._change:
+            return sum(parcel.size for parcel in (self._underway, self._waiting) if parcel is not None)
 
     def drain(self, seconds: float) -> bool:
         """Wait until everything is published, at most so long; tell whether it is."""

@@ -43,21 +43,22 @@ class ModelsOut:
 
     def _deliver(self, run: Any, folder: Path, *, is_best: bool) -> None:
         aliases = ["latest", "final_model", *(["best"] if is_best else [])]
-        logged = run.log_artifact(self._artifact(folder, {"final": True}), aliases=aliases)
+        logged = run.log_artifact(self._artifact(folder, {"final": True}, stays=True), aliases=aliases)
         logged.wait()
         self.published = logged
         if run.name and run.name != run.id:
             run.link_artifact(logged, f"model-{safe(run.name)}", aliases=aliases)
 
-    def _artifact(self, folder: Path, metadata: dict[str, Any]) -> Any:
-        job = self._config.job
+    def _artifact(self, folder: Path, metadata: dict[str, Any], *, stays: bool = False) -> Any:
+        """The model in a folder; the SDK copies its files first, unless they stay until they are uploaded."""
+        job, policy = self._config.job, "immutable" if stays else "mutable"
         artifact = wandb.Artifact(
             f"model-{self._config.run_id}", type="model", metadata={**metadata, "job": job.name, "job_uid": job.uid}
         )
         for path in sorted(folder.rglob("*")):
             inside = path.relative_to(folder)
             if path.is_file() and not any(Path(inside.parts[0]).match(pattern) for pattern in NOT_A_MODEL):
-                artifact.add_file(str(path), name=inside.as_posix())
+                artifact.add_file(str(path), name=inside.as_posix(), policy=policy, skip_cache=stays)
         return artifact
 
 

@@ -1,4 +1,4 @@
-"""The W&B artifact as a durable place, written by the real SDK in a process of its own."""
+"""The trainer's side of W&B, with the real SDK in a process of its own."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
 
-from tests.sandbox.wandb_sdk import Sdk
+from tests.sandbox.wandb_sdk import Sdk, eventually
 
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT / "operator", ROOT / "trainer_image", ROOT)
@@ -17,6 +17,7 @@ from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.recovery.artifact_store import ArtifactStore
 from finetune_trainer.recovery.stores import StillUploading
 from finetune_trainer.tracking.history import History
+from finetune_trainer.tracking.models_out import ModelsOut
 from finetune_trainer.tracking.run import Tracking
 from tests.trainer.made import draft, sealed
 from tests.trainer.tiny import config
@@ -75,3 +76,30 @@ tracking.close(exit_code=0)
 
     assert (told.split()[-1:], versions) == (["sandbox/huggingface/checkpoint-tiny:v0"], [(0, "COMMITTED")]), err
     assert server.requests.count("graphql CreateArtifact createArtifact") == 1
+
+
+def test_the_final_model_is_uploaded_from_where_it_lies(server: WandbServer, sdk: Sdk, tmp_path: Path) -> None:
+    server.fail(Fault(effect=Effect.HOLD, match="^put model.safetensors"))
+    client = sdk.start(
+        PRELUDE
+        + """
+final = Path(os.environ["SCRATCH"]) / "final"
+final.mkdir()
+(final / "model.safetensors").write_text("of a model")
+(final / "optimizer.pt").write_text("of no model")
+print(ModelsOut(tracking, config()).publish_final(final, is_best=False, patience=60.0))
+tracking.close(exit_code=0)
+"""
+    )
+    eventually(lambda: "put model.safetensors" in server.requests)
+    places = [place for place in (tmp_path / "client").rglob("*") if place.is_file()]
+    copies = [place for place in places if place.read_bytes() == b"of a model"]
+    server.heal()
+    told, err = client.communicate(timeout=60)
+    committed = {name: path.read_text() for name, path in server.artifacts("model-tiny")[-1].files.items()}
+
+    assert (told.split()[-1:], copies, committed) == (
+        ["True"],
+        [tmp_path / "client" / "final" / "model.safetensors"],
+        {"model.safetensors": "of a model"},
+    ), err
