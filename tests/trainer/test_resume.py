@@ -87,6 +87,15 @@ def test_a_grace_period_that_has_no_room_for_a_step_is_said_with_the_step(job: J
     assert (progress.grace_too_short or "").startswith("A step, saving and publishing take about")
 
 
+def test_what_nobody_reads_any_more_takes_no_space_of_the_pod(job: Job) -> None:
+    said = {name: value for name, value in job.config["training"].items() if not name.startswith("save_")}
+    running = replace(job, config={**job.config, "training": said}).disturbed((7,), "SIGTERM")
+    resume = running.outcome().progress.resume
+
+    assert (resume.from_step >= 7, [*(running.work / "output").glob("checkpoint-*")]) == (True, [])
+    assert not (running.work / "checkpoints" / "restored").exists()
+
+
 def test_a_stop_before_the_ranks_exist_is_remembered(job: Job) -> None:
     running = job.attempt()
     while not (running.work / "ranks").exists():

@@ -1,13 +1,14 @@
 """One attempt from restore to outcome, as one rank sees it."""
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import extensions, outputs, predicting, sources
+from finetune_trainer import extensions, outputs, predicting, saves, sources
 from finetune_trainer.callbacks import callbacks, watching
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
@@ -102,6 +103,7 @@ class Attempt:
             return self._end(OutcomeKind.FINISHED, "AlreadyFinished", "The job's work was finished before.")
         self._on_first(lambda: outputs.check(self.config, self.here))
         self._on_first(lambda: watching.check(self.config))
+        saves.settle(args, are_read=self._on_first(lambda: saves.are_read(self.config)))
         began = time.monotonic()
         restored = self._restored(store)
         self.board.phase_took("restore", time.monotonic() - began)
@@ -233,6 +235,7 @@ class Attempt:
             stepped=Heartbeat(self.here, self.gang.rank).beat,
             staging=self.here.staging,
             cadence=Cadence(self.config.checkpoint.every_steps),
+            resumed=self._resumed,
             extras=self._extras,
         )
         trainer.add_callback(ProgressCallback(self.board, trainer, started))
@@ -255,6 +258,11 @@ class Attempt:
         sources.keep(self.versions, checkpoint)
         if self.tracking is not None:
             self.tracking.keep_history(checkpoint)
+
+    def _resumed(self) -> None:
+        """Give back the space of the checkpoint that this attempt began with."""
+        if self.gang.local_rank == 0:
+            shutil.rmtree(self.here.checkpoints / "restored", ignore_errors=True)
 
     def _saved(self, saved: Saved, belonging: Belonging) -> None:
         """Hand a checkpoint that all ranks wrote over to the uploader."""

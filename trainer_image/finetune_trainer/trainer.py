@@ -59,6 +59,8 @@ class Guard:
     """Where checkpoints are written first."""
     cadence: Cadence
     """When one is due."""
+    resumed: Callable[[], None] = lambda: None
+    """No rank reads any more what was resumed from; called on every rank."""
     extras: Callable[[Path], None] = lambda _: None
     """Adds files to a checkpoint, on rank 0."""
 
@@ -135,6 +137,7 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
             if not self.args.fp16:  # Under a loss scaler, a step of infinite gradients is skipped.
                 self._watch.note(args[0] if args else kwargs.get("grad_norm"), self.state.global_step)
         stop = self.guard.to_stop()
+        self._let_go()
         self._log_then_rest(stop, tr_loss, *args, **kwargs)
         stop = stop or bool(self._put_off)
         epoch = args[3] if len(args) > 3 else kwargs["epoch"]
@@ -145,6 +148,13 @@ class RecoverableTrainer(RightLoading, transformers.Trainer):  # type: ignore[mi
         may_be_due = self._deferred or not at_epoch_end
         self._deferred = False
         self._save_if(stop=stop, due=may_be_due and self._is_due())
+
+    def _let_go(self) -> None:
+        """Give up what was resumed from: whoever has agreed after a step has read its random state, the last of it."""
+        if self._resumed_from is not None:
+            self._resumed_from = None
+            self.guard.resumed()
+            self.pace.rested()
 
     def _is_due(self) -> bool:
         at_the_end = bool(self.predicts_afterwards and self.control.should_training_stop)
