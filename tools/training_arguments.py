@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import transformers
 from finetune_trainer.contract.refused_arguments import OWNED, REMOVED
 
-from tools.training_fields import BOUNDS, SENTENCES, TYPES
+from tools.training_fields import BOUNDS, DEFAULTS, SENTENCES, TYPES
 
 HEAD = '''"""transformers.TrainingArguments {version}, typed and described. Written by `make generate`; do not edit.
 
@@ -93,8 +93,8 @@ def annotation(declared: object) -> str:
 
 
 def default(field: "dataclasses.Field[typing.Any]") -> str:
-    """The sentence that tells transformers' default, empty where there is none to tell."""
-    value = field.default
+    """The sentence that tells the default, empty where there is none to tell."""
+    value = DEFAULTS.get(field.name, field.default)
     if value in {None, ""}:
         return ""
     plain = value.value if isinstance(value, enum.Enum) else value

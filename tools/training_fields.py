@@ -111,6 +111,9 @@ TYPES: Mapping[str, str] = MappingProxyType(
 )
 """One type for each field that transformers declares as a union, or wider than it means."""
 
+DEFAULTS: Mapping[str, object] = MappingProxyType({"ddp_timeout": 14400})
+"""What the trainer says in transformers' place where the job says nothing."""
+
 BOUNDS: Mapping[str, str] = MappingProxyType(
     {
         "num_train_epochs": "gt=0",

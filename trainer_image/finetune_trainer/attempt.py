@@ -29,7 +29,7 @@ from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
 from finetune_trainer.pod import last_word
 from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace, patience
-from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
+from finetune_trainer.pod.progress import END_PATIENCE, START_PATIENCE, Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.recovery.durable import NOT_DURABLE, durable_store, has_finished
@@ -65,7 +65,8 @@ def attempted(config: RunConfig, here: Surroundings, flag: StopFlag, started: fl
     """Restore, train and publish; the outcome of this rank."""
     wanted, args = arguments(config, here)
     ranks = gang(args)
-    attempt = Attempt(config=config, here=here, flag=flag, gang=ranks, board=ProgressBoard(here, writes=ranks.is_first))
+    board, heart = ProgressBoard(here, writes=ranks.is_first), Heartbeat(here, ranks.rank)
+    attempt = Attempt(config=config, here=here, flag=flag, gang=ranks, board=board, heart=heart)
     attempt.board.phase_took("import", time.monotonic() - started)
     try:
         return attempt.outcome(wanted, args, started)
@@ -86,6 +87,7 @@ class Attempt:
     flag: StopFlag
     gang: Gang
     board: ProgressBoard
+    heart: Heartbeat
     tracking: Tracking | None = None
     uploader: Uploader | None = None
     trainer: RecoverableTrainer | None = None
@@ -96,6 +98,7 @@ class Attempt:
 
     def outcome(self, wanted: Plan, args: Any, started: float) -> Outcome:
         """The attempt, told as it goes."""
+        self.heart.go_on(START_PATIENCE)
         agreement = Agreement(self.flag, self.gang)
         self.board.tell(state=TrainerState.RESTORING)
         store = self._store()
@@ -232,7 +235,7 @@ class Attempt:
             to_stop=agreement.to_stop,
             may_save=lambda: self._leftover().may_save,
             saved=lambda saved: self._saved(saved, belonging),
-            stepped=Heartbeat(self.here, self.gang.rank).beat,
+            stepped=self.heart.beat,
             staging=self.here.staging,
             cadence=Cadence(self.config.checkpoint.every_steps),
             resumed=self._resumed,
@@ -333,6 +336,7 @@ class Attempt:
             predictions = predicting.predicted(self.trainer, todo.ready)
         except EvaluationInterrupted:
             return self._stopped()
+        self.heart.go_on(END_PATIENCE)
         adapters.save_final(self.trainer, final, self.config)
         if self.gang.is_first:
             predicting.write(predictions, final)

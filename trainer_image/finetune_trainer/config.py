@@ -10,6 +10,7 @@ from finetune_trainer.contract.training_arguments import arguments
 from finetune_trainer.data import streams
 from finetune_trainer.distributed import deepspeed, fsdp
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.pod.progress import START_PATIENCE
 
 DEFAULT_BATCH_SIZE = 8
 """transformers' per_device_train_batch_size."""
@@ -44,6 +45,8 @@ def plan(config: RunConfig, world_size: int) -> Plan:
     loss_only = bool(wanted.pop("prediction_loss_only", False))
     settings: dict[str, Any] = {"disable_tqdm": True, "eval_accumulation_steps": EVAL_ACCUMULATION, **wanted}
     settings |= {"gradient_accumulation_steps": accumulation, "report_to": [], "label_names": ["labels"]}
+    if world_size > 1:
+        settings.setdefault("ddp_timeout", int(START_PATIENCE))  # The first rank may prepare the data for so long.
     settings |= _best(config, wanted) | streams.settings(config)
     settings |= _direction(settings)
     if config.distributed.deepspeed is not None:

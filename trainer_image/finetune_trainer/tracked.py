@@ -25,6 +25,10 @@ class ProgressCallback(transformers.TrainerCallback):  # type: ignore[misc]  # t
         """What is about to run, and by which strategy; a strategy that is not in effect ends it here."""
         self._board.tell(strategy=self._trainer.strategy(), step=state.global_step, max_steps=state.max_steps)
 
+    def on_step_begin(self, *_args: Any, **_kwargs: Any) -> None:
+        """From the first step on, whoever makes none is silent."""
+        self._trainer.guard.stepped()
+
     def on_step_end(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         """A step was made."""
         if self._started is not None:

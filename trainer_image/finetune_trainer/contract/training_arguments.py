@@ -234,7 +234,7 @@ class TrainingArguments(Model):
     ddp_static_graph: bool | None = None
     """Whether DDP may assume that the graph never changes."""
     ddp_timeout: int | None = Field(default=None, ge=1)
-    """Seconds after which a collective operation fails. The default is 1800."""
+    """Seconds after which a collective operation fails. The default is 14400."""
     accelerator_config: dict[str, JsonValue] | None = None
     """Settings of Accelerate's data loading, for example split_batches."""
     debug: str | None = None

@@ -2,12 +2,15 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+
+from finetune_trainer.pod.progress import END_PATIENCE
 
 CHUNK = 64 << 20
 
@@ -94,10 +97,12 @@ class Gang:
 
 def gang(args: Any) -> Gang:
     """The gang as the Trainer's arguments know it; a collective when there are several ranks."""
+    # Here the others wait for what rank 0 does alone; a gang that makes no step is found by its supervisors.
+    patience = timedelta(seconds=max(args.ddp_timeout, END_PATIENCE))
     return Gang(
         rank=args.process_index,
         local_rank=args.local_process_index,
         world_size=args.world_size,
         per_node=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-        group=dist.new_group(backend="gloo") if args.world_size > 1 else None,
+        group=dist.new_group(backend="gloo", timeout=patience) if args.world_size > 1 else None,
     )

@@ -19,6 +19,10 @@ from finetune_trainer.redaction import redacted
 
 BETWEEN_STEPS = 0.25
 """Seconds between two writes that only tell of steps: replacing a file takes longer than a fast step may wait."""
+START_PATIENCE = 4 * 3600.0
+"""Seconds that restoring, preparing data and building the model may take together; a dead mount is still found."""
+END_PATIENCE = 24 * 3600.0
+"""Seconds that publishing at the end may take; each of its parts has a patience of its own."""
 
 
 class ProgressBoard:
@@ -65,11 +69,30 @@ class ProgressBoard:
 class Heartbeat:
     """A rank's sign of life: a file whose time its supervisor reads."""
 
-    def __init__(self, here: Surroundings, rank: int) -> None:
+    def __init__(self, here: Surroundings, rank: int, every: float = 10.0) -> None:
         self._path = here.ranks / f"{rank}.heartbeat"
+        self._every = every
+        """Seconds between two beats outside of steps."""
+        self._has_steps = threading.Event()
 
     def beat(self) -> None:
-        """Say that this rank is alive; after each step, so it costs microseconds."""
+        """Say that this rank is alive; with each step, so it costs microseconds."""
+        self._has_steps.set()
+        self._touch()
+
+    def go_on(self, patience: float) -> None:
+        """Beat from a thread until the next `beat`, during work without steps; at most for `patience` seconds."""
+        self._has_steps.set()
+        self._has_steps = threading.Event()
+        until = time.monotonic() + patience
+        threading.Thread(target=self._go_on, args=(self._has_steps, until), name="heartbeat", daemon=True).start()
+
+    def _go_on(self, has_steps: threading.Event, until: float) -> None:
+        while time.monotonic() < until and not has_steps.is_set():
+            self._touch()
+            has_steps.wait(self._every)
+
+    def _touch(self) -> None:
         try:
             self._path.touch()
         except FileNotFoundError:

@@ -18,7 +18,7 @@ from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.pod import last_word
 from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace, patience
-from finetune_trainer.pod.progress import Heartbeat, ProgressBoard
+from finetune_trainer.pod.progress import END_PATIENCE, START_PATIENCE, Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.programs.folder import ProgramFolder, Word, word_of, word_said
@@ -37,7 +37,8 @@ THEIR_OWN = "the program's own"
 
 def attempted(config: ProgramRun, here: Surroundings, flag: StopFlag) -> Outcome:
     """Run the author's program to its end; the outcome of this attempt."""
-    attempt = ProgramAttempt(config=config, here=here, flag=flag, board=ProgressBoard(here, writes=True))
+    board, heart = ProgressBoard(here, writes=True), Heartbeat(here, 0)
+    attempt = ProgramAttempt(config=config, here=here, flag=flag, board=board, heart=heart)
     try:
         return attempt.outcome()
     finally:
@@ -52,6 +53,7 @@ class ProgramAttempt:
     here: Surroundings
     flag: StopFlag
     board: ProgressBoard
+    heart: Heartbeat
     tracking: Tracking | None = None
     uploader: Uploader | None = None
     last: Word | None = None
@@ -59,6 +61,7 @@ class ProgramAttempt:
 
     def outcome(self) -> Outcome:
         """The attempt, told as it goes."""
+        self.heart.go_on(START_PATIENCE)
         self.board.tell(state=TrainerState.RESTORING)
         store = self._store()
         if has_finished(store):
@@ -74,6 +77,7 @@ class ProgramAttempt:
         process = ProgramProcess(command_line(self.config.program, env), env, self.here.work_dir)
         self._open_uploads(store, restored)
         self.board.tell(state=TrainerState.TRAINING)
+        self.heart.beat()
         code = self._watched(process, folder)
         self._look(folder, has_ended=True)
         if code == 0 and not self._stopped_early():
@@ -149,7 +153,7 @@ class ProgramAttempt:
         said = word_said(self.here.work_dir / "program" / "progress.json")
         self._hear(said)
         if said is None:
-            Heartbeat(self.here, 0).beat()  # Who never says anything is never silent.
+            self.heart.beat()  # Who never says anything is never silent.
         found = folder.newest(has_ended=has_ended)
         if found is None:
             return
@@ -164,7 +168,7 @@ class ProgramAttempt:
         if word is None or word == self.last:
             return
         self.last = word
-        Heartbeat(self.here, 0).beat()
+        self.heart.beat()
         self.board.tell(step=word.step, max_steps=word.total, epoch=word.epoch, loss=word.loss)
 
     def _send(self, step: int, staged: Path) -> None:
@@ -182,6 +186,7 @@ class ProgramAttempt:
         return self._is_asked() and word is not None and word.total is not None and word.step < word.total
 
     def _finished(self, store: Store | None) -> Outcome:
+        self.heart.go_on(END_PATIENCE)
         if self.uploader is not None and not self._drained(self._final_patience):
             raise RetryLater(
                 "CheckpointsNotPublished",
@@ -216,6 +221,7 @@ class ProgramAttempt:
         return self._end(OutcomeKind.PREEMPTED, "Preempted", message)
 
     def _failed(self, code: int, process: ProgramProcess) -> Outcome:
+        self.heart.go_on(END_PATIENCE)
         if self.uploader is not None:
             self._drained(self._final_patience)
         said = f": {process.last_line.rstrip('.')}" if process.last_line else ""
