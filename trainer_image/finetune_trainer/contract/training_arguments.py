@@ -37,74 +37,13 @@ class TrainingArguments(Model):
     """Whether only deterministic kernels are used, which are slower. The default is false."""
     learning_rate: float | None = Field(default=None, ge=0)
     """The highest learning rate, reached after warm-up. The default is 5e-05."""
-    lr_scheduler_type: (
-        Literal[
-            "linear",
-            "cosine",
-            "cosine_with_restarts",
-            "polynomial",
-            "constant",
-            "constant_with_warmup",
-            "inverse_sqrt",
-            "reduce_lr_on_plateau",
-            "cosine_with_min_lr",
-            "cosine_warmup_with_min_lr",
-            "warmup_stable_decay",
-            "greedy",
-        ]
-        | None
-    ) = None
+    lr_scheduler_type: Literal["linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt", "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy"] | None = None
     """The course of the learning rate after warm-up. The default is linear."""
     lr_scheduler_kwargs: dict[str, JsonValue] | None = None
     """Further parameters of the learning rate's course."""
     warmup_steps: float | None = Field(default=None, ge=0)
     """Steps in which the learning rate rises from zero; below 1 it is the share of all steps. The default is 0."""
-    optim: (
-        Literal[
-            "adamw_torch",
-            "adamw_torch_fused",
-            "adamw_torch_xla",
-            "adamw_torch_npu_fused",
-            "adafactor",
-            "adamw_anyprecision",
-            "adamw_torch_4bit",
-            "adamw_torch_8bit",
-            "ademamix",
-            "sgd",
-            "adagrad",
-            "adamw_bnb_8bit",
-            "adamw_8bit",
-            "ademamix_8bit",
-            "lion_8bit",
-            "lion_32bit",
-            "paged_adamw_32bit",
-            "paged_adamw_8bit",
-            "paged_ademamix_32bit",
-            "paged_ademamix_8bit",
-            "paged_lion_32bit",
-            "paged_lion_8bit",
-            "rmsprop",
-            "rmsprop_bnb",
-            "rmsprop_bnb_8bit",
-            "rmsprop_bnb_32bit",
-            "galore_adamw",
-            "galore_adamw_8bit",
-            "galore_adafactor",
-            "galore_adamw_layerwise",
-            "galore_adamw_8bit_layerwise",
-            "galore_adafactor_layerwise",
-            "lomo",
-            "adalomo",
-            "grokadamw",
-            "schedule_free_radam",
-            "schedule_free_adamw",
-            "schedule_free_sgd",
-            "apollo_adamw",
-            "apollo_adamw_layerwise",
-            "stable_adamw",
-        ]
-        | None
-    ) = None
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit", "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw", "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw"] | None = None
     """The optimizer; those of other packages need an image that has the package. The default is adamw_torch_fused."""
     optim_args: str | None = None
     """Further parameters of the optimizer, as name=value pairs with commas between."""
@@ -201,12 +140,11 @@ class TrainingArguments(Model):
     greater_is_better: bool | None = None
     """Whether a larger metric is better."""
     save_strategy: Literal["no", "steps", "epoch", "best"] | None = None
-    """When the model is saved, beside the recovery checkpoints of spec.checkpoint. The default is steps where another
-    save_ argument, load_best_model_at_end, wandb.logModel: checkpoint or extensions.callbacks is there, else no."""
+    """When the model is saved, beside the recovery checkpoints of spec.checkpoint. The default is steps."""
     save_steps: float | None = Field(default=None, gt=0)
     """The interval between saves in steps; below 1 it is the share of all steps. The default is 500."""
     save_total_limit: int | None = Field(default=None, ge=1)
-    """How many saves are kept on the pod's disk. The default is 2."""
+    """How many saves are kept on the pod's disk."""
     dataloader_drop_last: bool | None = None
     """Whether a last batch that is not full is dropped. The default is false."""
     dataloader_num_workers: int | None = Field(default=None, ge=0)
