@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +14,36 @@ import pytest
 import torch
 import torch.distributed as dist
 from finetune_trainer.config import plan
+from finetune_trainer.contract.outcome import OutcomeKind
 from finetune_trainer.distributed.gather import gang
 from finetune_trainer.pod.progress import END_PATIENCE, Heartbeat, ProgressBoard, last_beats
 from finetune_trainer.pod.surroundings import Surroundings, surroundings
 from finetune_trainer.tracked import ProgressCallback
 
 from tests.trainer import tiny
+from tests.trainer.resume_fixtures import changed
+from tests.trainer.running import Job
+
+pytestmark = pytest.mark.training
 
 LONG = 600.0
+OWN = """
+import threading
+from pathlib import Path
+from transformers import TrainerCallback
+
+def goes_on_by_itself():
+    return any(thread.name == "heartbeat" for thread in threading.enumerate())
+
+BEFORE = goes_on_by_itself()
+
+class Watching(TrainerCallback):
+    def __init__(self, told):
+        self.told = Path(told)
+
+    def on_train_end(self, *_args, **_kwargs):
+        self.told.write_text(f"before {BEFORE}, while it trained {goes_on_by_itself()}")
+"""
 
 
 @pytest.fixture
@@ -84,6 +107,18 @@ def test_from_the_first_step_on_a_rank_beats_by_its_steps_alone(here: Surroundin
     ProgressCallback(ProgressBoard(here, writes=False), trainer, 0.0).on_step_begin()
 
     wait_for(lambda: not goes_on_by_itself())
+
+
+def test_a_job_beats_by_itself_until_its_first_step(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "watching_code.py").write_text(OWN)
+    one = {"use": "watching_code:Watching", "arguments": {"told": str(tmp_path / "told")}}
+    own = {"pythonPath": [str(tmp_path)], "callbacks": [one]}
+    word = replace(job, config=changed(dict(job.config), extensions=own, training={"max_steps": 3})).attempt().outcome()
+
+    assert (word.kind, (tmp_path / "told").read_text()) == (
+        OutcomeKind.FINISHED,
+        "before True, while it trained False",
+    )
 
 
 @pytest.mark.parametrize(("said", "expected"), [({}, 4 * 3600), ({"ddp_timeout": 60}, 60)])

@@ -299,6 +299,7 @@ class Attempt:
 
     def _stopped(self) -> Outcome:
         """Asked to stop: publish what was saved, as far as the time goes."""
+        self.heart.go_on(END_PATIENCE)
         self.board.tell(state=TrainerState.STOPPING)
         assert self.trainer is not None  # noqa: S101 - Our own order of events.
         step, left = self.trainer.state.global_step, self._leftover()

@@ -204,6 +204,7 @@ class ProgramAttempt:
         return self._end(OutcomeKind.FINISHED, "Finished", "The program has ended with 0.")
 
     def _stopped(self) -> Outcome:
+        self.heart.go_on(END_PATIENCE)
         published = self.uploader is None or self._drained(self._grace.to_publish)
         self.close_tracking(exit_code=PREEMPTING_EXIT, preempted=True)
         durable = self.uploader.newest if self.uploader else None
