@@ -15,7 +15,7 @@ PLACES = (ROOT / "operator", ROOT / "trainer_image", ROOT)
 PRELUDE = """
 from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.recovery.artifact_store import ArtifactStore
-from finetune_trainer.recovery.stores import StillUploading
+from finetune_trainer.recovery.stores import StillUploading, StoreUnreachable
 from finetune_trainer.tracking.history import History
 from finetune_trainer.tracking.models_out import ModelsOut
 from finetune_trainer.tracking.run import Tracking
@@ -33,6 +33,15 @@ def published(step, patience=60.0):
     return store.publish(place, *whole, patience)
 
 made = {}
+
+def log(step):
+    tracking.log({"train/loss": 1.0 / step, "train/global_step": step})
+
+def kill_the_sdks_process():
+    for place in Path("/proc/self/task").glob("*/children"):
+        for child in place.read_text().split():
+            if "wandb-core" in Path("/proc", child, "cmdline").read_text():
+                os.kill(int(child), signal.SIGKILL)
 """
 
 
@@ -103,3 +112,62 @@ tracking.close(exit_code=0)
         [tmp_path / "client" / "final" / "model.safetensors"],
         {"model.safetensors": "of a model"},
     ), err
+
+
+def test_rows_are_whole_after_the_sdks_process_was_killed_in_the_middle(server: WandbServer, sdk: Sdk) -> None:
+    told = sdk.run(
+        PRELUDE
+        + """
+first = tracking.run
+for step in (1, 2, 3):
+    log(step)
+kill_the_sdks_process()
+while tracking.run is first:
+    step += 1
+    log(step)
+print(tracking.wait_until_open(60), tracking.degraded)
+log(step + 1)
+print(tracking.close(exit_code=0), step + 1)
+"""
+    )
+    *_, opened, closed = told.splitlines()
+    run = server.run("tiny")
+
+    assert (opened, closed.split()[0], run.state) == ("True None", "True", "finished")
+    assert [row["train/global_step"] for row in run.history] == [*range(1, int(closed.split()[1]) + 1)]
+
+
+def test_the_next_checkpoint_arrives_after_the_sdks_process_was_killed(server: WandbServer, sdk: Sdk) -> None:
+    told = sdk.run(
+        PRELUDE
+        + """
+published(5)
+kill_the_sdks_process()
+try:
+    published(10)
+except StoreUnreachable as away:
+    print(away, tracking.wait_until_open(60))
+published(10)
+store.prune(1)
+print(tracking.close(exit_code=0))
+"""
+    )
+    kept = [each.metadata["step"] for each in server.artifacts("checkpoint-tiny") if each.state == "COMMITTED"]
+
+    assert (told.splitlines()[-2].endswith("True"), told.splitlines()[-1], kept) == (True, "True", [10])
+
+
+def test_a_stop_after_the_sdks_process_was_killed_is_still_a_stop(sdk: Sdk) -> None:
+    told = sdk.run(
+        PRELUDE
+        + """
+kill_the_sdks_process()
+try:
+    while True:
+        tracking.run.log({"x": 1})
+except ConnectionError:
+    print(tracking.close(exit_code=85, preempted=True))
+"""
+    )
+
+    assert told.splitlines()[-1] == "False"

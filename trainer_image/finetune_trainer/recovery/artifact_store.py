@@ -16,12 +16,20 @@ from typing import Any
 
 import requests
 import wandb
-from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.recovery.manifest import BadCheckpoint, Manifest
 from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
-from finetune_trainer.tracking.run import FINISHED_KEY, Tracking, Wishes, brief, is_refusal, key_refused, reachable
+from finetune_trainer.tracking.run import (
+    FINISHED_KEY,
+    LOST,
+    Tracking,
+    Wishes,
+    brief,
+    is_refusal,
+    key_refused,
+    reachable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +45,7 @@ class Upload:
     thread waits without a limit, and others wait for that thread as often as they like.
     """
 
+    run: Any
     digest: str
     answer: futures.Future[Any] = field(default_factory=futures.Future)
 
@@ -104,7 +113,7 @@ class ArtifactStore:
             size = manifest.size_bytes >> 20
             raise StillUploading(f"the {size} MiB of step {manifest.step} were not taken within {patience:.0f} s")
         ended, self._underway = self._underway, None
-        with self._in_our_words():
+        with self._in_our_words(), self._through(ended.run):
             logged = ended.answer.result()
         return Checkpoint(
             step=manifest.step,
@@ -132,9 +141,9 @@ class ArtifactStore:
                 "token": manifest.token,
             },
         )
-        with self._border():
+        with self._border(), self._through(run):
             artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
-            upload = Upload(digest)
+            upload = Upload(run, digest)
             upload.follow(run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"]))
         return upload
 
@@ -187,6 +196,16 @@ class ArtifactStore:
             yield
 
     @contextlib.contextmanager
+    def _through(self, run: Any) -> Iterator[None]:
+        """Do something through a run; when the SDK's process has ended with it, the run is opened again."""
+        try:
+            yield
+        except LOST as ended:
+            if (tracking := self._tracking()) is not None:
+                tracking.lose(run, ended)
+            raise
+
+    @contextlib.contextmanager
     def _in_our_words(self) -> Iterator[None]:
         """Turn whatever W&B raises when it is away into one exception; a refused key is the author's."""
         try:
@@ -194,14 +213,13 @@ class ArtifactStore:
         except (
             ValueError,
             wandb.errors.Error,
-            HandleAbandonedError,
-            MailboxClosedError,
             requests.RequestException,
+            OSError,
+            *LOST,
         ) as problem:
+            self._api_at_first_use = None  # Its connection may have ended with the SDK's process.
             if isinstance(problem, wandb.errors.AuthenticationError) or is_refusal(str(problem)):
                 raise key_refused(self._settings, str(problem)) from problem
-            raise StoreUnreachable(brief(problem)) from problem
-        except (OSError, TimeoutError) as problem:
             raise StoreUnreachable(brief(problem)) from problem
 
 

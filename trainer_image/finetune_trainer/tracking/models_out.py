@@ -8,7 +8,7 @@ import wandb
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.files import NOT_A_MODEL
-from finetune_trainer.tracking.run import Tracking, bounded, brief
+from finetune_trainer.tracking.run import LOST, Tracking, bounded, brief
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class ModelsOut:
         aliases = [f"checkpoint_global_step_{step}", f"epoch_{round(epoch or 0, 2)}", "latest"]
         try:
             run.log_artifact(self._artifact(folder, {"step": step}), aliases=aliases)
-        except (wandb.errors.Error, ValueError, OSError) as problem:
+        except (wandb.errors.Error, ValueError, OSError, *LOST) as problem:
             log.warning("The model of step %s was not published: %s", step, brief(problem))
 
     def publish_final(self, folder: Path, *, is_best: bool, patience: float) -> bool:

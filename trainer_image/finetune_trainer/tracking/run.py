@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from finetune_trainer.contract.outcome import Run
 from finetune_trainer.contract.run_config import CommonRun
@@ -31,6 +32,10 @@ RECONNECT_SECONDS = 15.0
 INIT_TIMEOUT = 30
 SETTLED_SECONDS = 120.0
 """After so long the server has a row that was sent; the SDK sends every fifteen seconds."""
+TEARDOWN_SECONDS = 30.0
+"""How long the end of the SDK's connection may take before another is opened beside it."""
+LOST = (ConnectionError, HandleAbandonedError, MailboxClosedError)
+"""What the SDK raises when its own process has ended, the one that speaks with the server."""
 PREEMPTING_EXIT = 85
 FINISHED_KEY = "finetune/finished"
 
@@ -78,6 +83,7 @@ class Tracking:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._open = threading.Event()
+        self._was_open = False
         self._sent = 0
         self._has = 0
         self._settled: deque[tuple[float, int]] = deque()
@@ -103,8 +109,9 @@ class Tracking:
         if not self._connected():
             threading.Thread(target=self._reconnect, name="tracking", daemon=True).start()
 
-    def _reconnect(self) -> None:
-        while not self._closing.wait(RECONNECT_SECONDS):
+    def _reconnect(self, pause: float = RECONNECT_SECONDS) -> None:
+        while not self._closing.wait(pause):
+            pause = RECONNECT_SECONDS
             try:
                 if self._connected():
                     return
@@ -118,24 +125,49 @@ class Tracking:
             return False
         try:
             run = self._initialised()
+            self._catch_up(run)
         except wandb.errors.AuthenticationError as refused:
             raise key_refused(self.wishes, str(refused)) from refused
+        except LOST as ended:
+            self._leave(ended)
+            return False
         except (wandb.errors.Error, OSError, TimeoutError) as problem:
             if is_refusal(str(problem)):
                 raise key_refused(self.wishes, str(problem)) from problem
             self._degrade(f"W&B cannot be reached at {self.wishes.base_url}: {brief(problem)}.")
             return False
-        with self._lock:
-            self.run = run
-            reached = run.summary.get(GLOBAL_STEP)
-            self.reached = reached if isinstance(reached, int) else None
-            self._sent = run.starting_step
-            self._send_missing()
-            self._save_files()
         self._use_inputs(run)
         self._open.set()
-        self._recover()
+        self._recover(run)
         return True
+
+    def _catch_up(self, run: Any) -> None:
+        """Send what the server lacks, and from then on every row as it comes."""
+        with self._lock:
+            reached = run.summary.get(GLOBAL_STEP)
+            if not self._was_open:
+                self.reached = reached if isinstance(reached, int) else None
+            self._was_open = True
+            self._sent = run.starting_step
+            self._send_missing(run)
+            self._save_files(run)
+            self.run = run
+
+    def lose(self, run: Any, problem: Exception) -> None:
+        """Give up a run whose process has ended, and open it again in the background."""
+        with self._lock:
+            if self.run is not run:
+                return  # Somebody else has noticed, or it is closed.
+            self.run = None
+            self._open.clear()
+            self._leave(problem)
+        threading.Thread(target=self._reconnect, args=(0.0,), name="tracking", daemon=True).start()
+
+    def _leave(self, problem: Exception) -> None:
+        """Leave a connection that is broken: the SDK would use it for the next run too."""
+        self._settled.clear()  # What was sent may have ended with the process.
+        bounded(wandb.teardown, TEARDOWN_SECONDS)
+        self._degrade(f"W&B's own process ended ({brief(problem)}); it is started again and gets all rows.")
 
     def _use_inputs(self, run: Any) -> None:
         """Tell the run what it is made from; the same again changes nothing."""
@@ -150,7 +182,8 @@ class Tracking:
 
     def _initialised(self) -> Any:
         """The run, by the rule of which attempt may meet it."""
-        resume = "must" if self._restored else "allow" if self._here.attempt > 1 else "never"
+        is_known = self._was_open or self._here.attempt > 1
+        resume = "must" if self._restored else "allow" if is_known else "never"
         try:
             return self._init(resume)
         except wandb.errors.UsageError as refused:
@@ -186,23 +219,27 @@ class Tracking:
         """Add a row to the history and send it, unless the server has it."""
         with self._lock:
             self.history.add(new)
-            if self.run is not None:
-                self._send_missing()
+            if (run := self.run) is None:
+                return
+            try:
+                self._send_missing(run)
+            except (wandb.errors.Error, *LOST) as problem:
+                self.lose(run, problem)
 
-    def _send_missing(self) -> None:
+    def _send_missing(self, run: Any) -> None:
         for number in range(self._sent, len(self.history.rows)):
             row = self.history.rows[number]
-            self.run.log({name: media.displayed(name, one) for name, one in row.items()}, step=number, commit=True)
+            run.log({name: media.displayed(name, one) for name, one in row.items()}, step=number, commit=True)
         if self._sent < len(self.history.rows):
             self._sent = len(self.history.rows)
             self._settled.append((time.monotonic() + SETTLED_SECONDS, self._sent))
 
-    def _save_files(self) -> None:
+    def _save_files(self, run: Any) -> None:
         for name, text in self.files.items():
             path = self._here.work_dir / "wandb-files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-            self.run.save(str(path), base_path=str(path.parent), policy="now")
+            run.save(str(path), base_path=str(path.parent), policy="now")
 
     def keep_history(self, checkpoint: Path) -> None:
         """Put the rows into a checkpoint; tables and histograms only as long as the server may not have them."""
@@ -223,9 +260,9 @@ class Tracking:
         self.degraded = sentence
         self.on_change(sentence, None)
 
-    def _recover(self) -> None:
+    def _recover(self, run: Any) -> None:
         self.degraded = None
-        self.on_change(None, Run(id=self._config.run_id, url=self.run.url or None))
+        self.on_change(None, Run(id=self._config.run_id, url=run.url or None))
 
     def close(self, *, exit_code: int, preempted: bool = False, seconds: float | None = None) -> bool:
         """End the attempt's part: finished, failed, or preempting and to be continued; tell whether it arrived."""
@@ -233,12 +270,16 @@ class Tracking:
         run, self.run = self.run, None
         if run is None:
             return False
-        if preempted:
-            with contextlib.suppress(wandb.errors.Error):
-                run.mark_preempting()
-        elif exit_code == 0:
-            run.summary[FINISHED_KEY] = self._config.job.uid
-        return bounded(lambda: run.finish(exit_code=exit_code), seconds)
+
+        def end() -> None:
+            if preempted:
+                with contextlib.suppress(wandb.errors.Error):
+                    run.mark_preempting()
+            elif exit_code == 0:
+                run.summary[FINISHED_KEY] = self._config.job.uid
+            run.finish(exit_code=exit_code)
+
+        return bounded(end, seconds)
 
 
 def bounded(act: Callable[[], object], seconds: float | None) -> bool:
