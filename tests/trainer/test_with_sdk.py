@@ -171,3 +171,22 @@ except ConnectionError:
     )
 
     assert told.splitlines()[-1] == "False"
+
+
+def test_a_run_that_was_removed_is_created_anew(server: WandbServer, sdk: Sdk) -> None:
+    told = sdk.run(
+        PRELUDE.replace("restored=False", "restored=True")
+        + """
+log(1)
+print(tracking.run is not None, tracking.close(exit_code=0))
+"""
+    )
+
+    assert (told.splitlines()[-1], len(server.run("tiny").history)) == ("True True", 1)
+
+
+def test_a_first_attempt_goes_on_with_a_run_that_is_there_already(server: WandbServer, sdk: Sdk) -> None:
+    sdk.run("wandb.init(id='tiny').finish()")
+    told = sdk.run(PRELUDE + "log(1)\nprint(tracking.run is not None, tracking.close(exit_code=0))")
+
+    assert (told.splitlines()[-1], len(server.run("tiny").history)) == ("True True", 1)

@@ -17,6 +17,7 @@ from typing import Any
 
 import wandb
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from finetune_trainer.contract.outcome import Run
 from finetune_trainer.contract.run_config import CommonRun
@@ -128,7 +129,7 @@ class Tracking:
             self._catch_up(run)
         except wandb.errors.AuthenticationError as refused:
             raise key_refused(self.wishes, str(refused)) from refused
-        except LOST as ended:
+        except (*LOST, ServerResponseError) as ended:
             self._leave(ended)
             return False
         except (wandb.errors.Error, OSError, TimeoutError) as problem:
@@ -176,7 +177,7 @@ class Tracking:
         for used in (*self.inputs, *([self.dataset()] if self.dataset else ())):
             try:
                 run.use_artifact(used)
-            except (wandb.errors.Error, ValueError, OSError) as problem:
+            except (wandb.errors.Error, ValueError, OSError, *LOST) as problem:
                 name = used if isinstance(used, str) else used.name
                 log.warning("%s was not noted as an input of the run: %s", name, brief(problem))
 
@@ -191,6 +192,7 @@ class Tracking:
                 self._degrade("The W&B run of this job was removed; it was created anew under its id.")
             elif "already exists" not in str(refused):
                 raise
+            bounded(wandb.teardown, TEARDOWN_SECONDS)  # The SDK's process holds the refused run's id for itself.
             return self._init("allow")
 
     def _init(self, resume: str) -> Any:
