@@ -1,9 +1,7 @@
 """Reads what a part of another version has written, as far as this version knows its words."""
 
-import operator
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import reduce
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -36,7 +34,10 @@ def _unfit(wrong: ValidationError) -> tuple[int | str, ...]:
 
 
 def _without(given: Mapping[str, Any], place: tuple[int | str, ...]) -> Mapping[str, Any]:
-    rest = deepcopy(given)
+    rest = deepcopy(dict(given))
     *parents, last = place
-    del reduce(operator.getitem, parents, rest)[last]
+    around: Any = rest
+    for name in parents:
+        around = around[name]
+    del around[last]
     return rest
