@@ -13,6 +13,9 @@ from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import real_api
 
 from tests.sandbox.pods import Place
+from tests.sandbox.wandb_sdk import fresh_server, plain_sdk
+
+__all__ = ["fresh_server", "place", "plain_sdk"]
 
 ABSENT = "registry.example/absent:1"
 _numbers = itertools.count(1)

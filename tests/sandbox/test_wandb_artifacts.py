@@ -1,22 +1,9 @@
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from finetune_sandbox.wandb_server import ArtifactRecord, Effect, Fault, Settings, WandbServer
 
 from tests.sandbox.test_wandb_runs import Clock
 from tests.sandbox.wandb_sdk import Sdk, eventually
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[WandbServer]:
-    with WandbServer(tmp_path / "state") as running:
-        yield running
-
-
-@pytest.fixture
-def sdk(server: WandbServer, tmp_path: Path) -> Sdk:
-    return Sdk(server.environment(), tmp_path / "client")
 
 
 def contents(artifact: ArtifactRecord) -> dict[str, str]:

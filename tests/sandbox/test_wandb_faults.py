@@ -1,18 +1,9 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import aiohttp
 import pytest
 from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
 
 VIEWER = {"query": "{viewer {id}}"}
 GOOD = aiohttp.BasicAuth("api", "k" * 40)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[WandbServer]:
-    with WandbServer(tmp_path / "state") as running:
-        yield running
 
 
 async def statuses(server: WandbServer, times: int, auth: aiohttp.BasicAuth = GOOD) -> list[int]:

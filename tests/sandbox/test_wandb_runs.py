@@ -2,7 +2,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,6 @@ class Clock:
         import time
 
         return time.time() + self.ahead
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[WandbServer]:
-    with WandbServer(tmp_path / "state") as running:
-        yield running
-
-
-@pytest.fixture
-def sdk(server: WandbServer, tmp_path: Path) -> Sdk:
-    return Sdk(server.environment(), tmp_path / "client")
 
 
 def losses(server: WandbServer, run: str) -> list[object]:

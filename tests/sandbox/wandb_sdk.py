@@ -5,9 +5,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+from finetune_sandbox.wandb_server import WandbServer
 
 PRELUDE = """
 import os, signal, sys, time
@@ -87,3 +90,16 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
     while not holds():
         assert time.monotonic() < deadline, "The condition did not come to hold."
         time.sleep(0.05)
+
+
+@pytest.fixture(name="server")
+def fresh_server(tmp_path: Path) -> Iterator[WandbServer]:
+    """A W&B server of the test's own."""
+    with WandbServer(tmp_path / "state") as running:
+        yield running
+
+
+@pytest.fixture(name="sdk")
+def plain_sdk(server: WandbServer, tmp_path: Path) -> Sdk:
+    """The SDK, pointed at that server."""
+    return Sdk(server.environment(), tmp_path / "client")

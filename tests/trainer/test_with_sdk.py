@@ -1,13 +1,14 @@
 """The trainer's side of W&B, with the real SDK in a process of its own."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
 
-from tests.sandbox.wandb_sdk import Sdk, eventually
+from tests.sandbox.wandb_sdk import Sdk, eventually, fresh_server
+
+__all__ = ["fresh_server"]
 
 ROOT = Path(__file__).parents[2]
 PLACES = (ROOT / "operator", ROOT / "trainer_image", ROOT)
@@ -43,13 +44,6 @@ def kill_the_sdks_process():
             if "wandb-core" in Path("/proc", child, "cmdline").read_text():
                 os.kill(int(child), signal.SIGKILL)
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[WandbServer]:
-    """A W&B server."""
-    with WandbServer(tmp_path / "state") as running:
-        yield running
 
 
 @pytest.fixture

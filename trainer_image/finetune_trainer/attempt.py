@@ -154,7 +154,7 @@ class Attempt:
     def _restored(self, store: Store | None) -> Restored | None:
         """What rank 0 restored, in this node's own directory; only rank 0's pod may have a store."""
         passed_over: list[str] = []
-        into = self.here.checkpoints / "restored"
+        into = self.here.restored
 
         def newest() -> Restored | None:
             if store is None:
@@ -265,7 +265,7 @@ class Attempt:
     def _resumed(self) -> None:
         """Give back the space of the checkpoint that this attempt began with."""
         if self.gang.local_rank == 0:
-            shutil.rmtree(self.here.checkpoints / "restored", ignore_errors=True)
+            shutil.rmtree(self.here.restored, ignore_errors=True)
 
     def _saved(self, saved: Saved, belonging: Belonging) -> None:
         """Hand a checkpoint that all ranks wrote over to the uploader."""
@@ -343,7 +343,7 @@ class Attempt:
             predicting.write(predictions, final)
             self.trainer.state.save_to_json(str(self.here.output_dir / "trainer_state.json"))
         if self.uploader is not None:
-            self.uploader.drain(patience(FINAL_PATIENCE, self.uploader.left_bytes))
+            self.uploader.drain(self.uploader.final_patience)
             self.uploader.close()
         self._on_first(lambda: self._publish_final(store, final))
         step = self.trainer.state.global_step

@@ -138,13 +138,14 @@ class Executor:
         """What holds the name: ours is as good as created, what is going has to go first."""
         kind, name = KINDS[manifest["kind"]], manifest["metadata"]["name"]
         found = await self._cluster.get(kind, job.metadata.namespace, name)
-        is_ours = found is not None and is_controlled_by(found, job.metadata.uid)
-        if found is None or (is_ours and is_going(found)):
+        if found is None:
             return Done(waits_for_names=True)
-        if not is_ours and (is_going(found) or is_of_a_namesake(found, job.metadata)):
-            return Done(findings=Findings(going=(f"{kind.kind} {name}",)))
-        if not is_ours:
-            return Done(findings=Findings(taken=(f"{kind.kind} {name}",)))
+        if not is_controlled_by(found, job.metadata.uid):
+            what = (f"{kind.kind} {name}",)
+            goes = is_going(found) or is_of_a_namesake(found, job.metadata)
+            return Done(findings=Findings(going=what) if goes else Findings(taken=what))
+        if is_going(found):
+            return Done(waits_for_names=True)
         if kind is POD:
             self._pods.wrote(found)
         return Done()

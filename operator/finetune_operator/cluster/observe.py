@@ -132,18 +132,10 @@ class Observer:
 
 def is_controlled_by(manifest: Manifest, uid: str) -> bool:
     """Whether this is the object's controller."""
-    return any(owner["uid"] == uid for owner in controllers(manifest))
+    return bool(pods.controller(manifest["metadata"]).get("uid") == uid)
 
 
 def is_of_a_namesake(manifest: Manifest, job: ObjectMeta) -> bool:
     """Whether another job of this name is the object's controller, which is gone; the collector has to see that yet."""
-    return any(
-        (owner["kind"], owner["name"]) == (names.KIND, job.name) and owner["uid"] != job.uid
-        for owner in controllers(manifest)
-    )
-
-
-def controllers(manifest: Manifest) -> tuple[Manifest, ...]:
-    """The reference to the object's controller, if it has one."""
-    owners = manifest["metadata"].get("ownerReferences") or ()
-    return tuple(owner for owner in owners if owner.get("controller"))
+    owner = pods.controller(manifest["metadata"])
+    return (owner.get("kind"), owner.get("name")) == (names.KIND, job.name) and owner["uid"] != job.uid

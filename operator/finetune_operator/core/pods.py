@@ -21,7 +21,7 @@ def pod(manifest: Manifest) -> Pod:
     state = container.get("state") or {}
     terminated = state.get("terminated")
     running = state.get("running") or terminated or {}
-    owner = _controller(meta)
+    owner = controller(meta)
     phase = PodPhase(status.get("phase") or PodPhase.PENDING)
     return Pod(
         name=meta["name"],
@@ -53,8 +53,8 @@ def _container(status: Manifest) -> Manifest:
     return next((s for s in statuses if s.get("name") == names.CONTAINER), {})
 
 
-def _controller(meta: Manifest) -> Manifest:
-    """The reference to the controller; empty when there is none."""
+def controller(meta: Manifest) -> Manifest:
+    """The reference to the controller of the object with this metadata; empty when there is none."""
     return next((owner for owner in meta.get("ownerReferences") or () if owner.get("controller")), {})
 
 

@@ -48,6 +48,11 @@ class Surroundings:
         return self.work_dir / "checkpoints"
 
     @property
+    def restored(self) -> Path:
+        """The checkpoint that this attempt begins with."""
+        return self.checkpoints / "restored"
+
+    @property
     def output_dir(self) -> Path:
         """The Trainer's own output: the user's saves and the final model."""
         return self.work_dir / "output"

@@ -17,7 +17,7 @@ from finetune_trainer.contract.outcome import (
 from finetune_trainer.contract.program import ProgramRun
 from finetune_trainer.errors import RetryLater
 from finetune_trainer.pod import last_word
-from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace, patience
+from finetune_trainer.pod.grace import FINAL_PATIENCE, Grace
 from finetune_trainer.pod.progress import END_PATIENCE, START_PATIENCE, Heartbeat, ProgressBoard
 from finetune_trainer.pod.stop_flag import StopFlag
 from finetune_trainer.pod.surroundings import Surroundings
@@ -99,7 +99,7 @@ class ProgramAttempt:
         found: Restored | None = None
         if store is not None:
             search = Search(store, self.here, self.config.checkpoint.keep, passed_over)
-            found = search.newest(self.here.checkpoints / "restored", self.config.job.uid)
+            found = search.newest(self.here.restored, self.config.job.uid)
         if found is not None:
             refuse_changes(found, self._belonging())
             found.folder.rename(folder.path / f"checkpoint-{found.manifest.step}")
@@ -187,7 +187,7 @@ class ProgramAttempt:
 
     def _finished(self, store: Store | None) -> Outcome:
         self.heart.go_on(END_PATIENCE)
-        if self.uploader is not None and not self._drained(self._final_patience):
+        if self.uploader is not None and not self._drained(self.uploader.final_patience):
             raise RetryLater(
                 "CheckpointsNotPublished",
                 "The program has finished, but its last checkpoint did not reach its durable place. The job is tried "
@@ -224,7 +224,7 @@ class ProgramAttempt:
     def _failed(self, code: int, process: ProgramProcess) -> Outcome:
         self.heart.go_on(END_PATIENCE)
         if self.uploader is not None:
-            self._drained(self._final_patience)
+            self._drained(self.uploader.final_patience)
         said = f": {process.last_line.rstrip('.')}" if process.last_line else ""
         if code < 0:
             reason, how = "KilledBySignal", f"was ended by signal {-code}"
@@ -239,11 +239,6 @@ class ProgramAttempt:
         done = self.uploader.drain(seconds)
         self.uploader.close()
         return done
-
-    @property
-    def _final_patience(self) -> float:
-        """The seconds that the last checkpoint may take."""
-        return patience(FINAL_PATIENCE, self.uploader.left_bytes if self.uploader is not None else 0)
 
     @property
     def _upload_seconds(self) -> float:

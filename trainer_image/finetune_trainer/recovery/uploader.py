@@ -12,7 +12,7 @@ from pathlib import Path
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.files import size_of
-from finetune_trainer.pod.grace import patience
+from finetune_trainer.pod.grace import FINAL_PATIENCE, patience
 from finetune_trainer.recovery.manifest import Manifest, entries, seal
 from finetune_trainer.recovery.stores import StillUploading, Store, StoreUnreachable
 
@@ -69,6 +69,11 @@ class Uploader:
         """The size of what is not published yet."""
         with self._change:
             return sum(parcel.size for parcel in (self._underway, self._waiting) if parcel is not None)
+
+    @property
+    def final_patience(self) -> float:
+        """The seconds that the end of finished work waits for what is not published yet."""
+        return patience(FINAL_PATIENCE, self.left_bytes)
 
     def drain(self, seconds: float) -> bool:
         """Wait until everything is published, at most so long; tell whether it is."""
