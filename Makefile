@@ -53,7 +53,8 @@ chart: setup ## Lint the chart, its values and its unit tests with the real Helm
 verify: lint types floors generated unit chart ## The gate: format, lint, types, floors, unit tests, generated files, chart.
 
 test: verify ## verify, and the integration tests: real training, real API server. No root.
-	$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS)
+	$(RUN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(training or control_plane) and not e2e and not bench" $(PYTEST_ARGS) \
+		tests/trainer tests # In this order no control plane runs beside the trainers' tests, which need none.
 
 demo: setup ## The main job on this machine: train, be preempted, resume, compare. No cluster, no account.
 	$(RUN)/finetune run examples/bert-mrpc.yaml --sandbox --preempt-at 40 --compare

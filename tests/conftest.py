@@ -1,4 +1,4 @@
-"""What many tests stand on: a real control plane, started once when a test asks for it."""
+"""What many tests stand on, started when a test first asks: a real control plane, a Hub, forkservers of trainers."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 from finetune_sandbox.binaries import BinaryUnavailable
-from finetune_sandbox.control_plane import ControlPlane
+from finetune_sandbox.control_plane import ControlPlane, Options
+from finetune_sandbox.hub import Hub
+from finetune_sandbox.hub.repositories import furnish
 
+from tests.trainer.resume_fixtures import forkservers
+
+CONTROLLERS = (
+    *("disruption-controller", "garbage-collector-controller", "namespace-controller", "node-lifecycle-controller"),
+    *("persistentvolume-binder-controller", "pod-garbage-collector-controller"),
+    *("root-ca-certificate-publisher-controller", "serviceaccount-controller", "serviceaccount-token-controller"),
+    "taint-eviction-controller",
+)
+"""Whom a job meets; the others would watch all the same, and cost."""
 CRDS = Path(__file__).parent.parent / "crds"
 _numbers = itertools.count(1)
 
@@ -23,7 +34,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 @contextmanager
 def at_work(folder: Path) -> Iterator[ControlPlane]:
     """A control plane with our CRD, while the block lasts."""
-    plane = ControlPlane(folder)
+    plane = ControlPlane(folder, Options(controller_manager_flags=(f"--controllers={','.join(CONTROLLERS)}",)))
     try:
         plane.__enter__()
     except BinaryUnavailable as missing:
@@ -38,7 +49,30 @@ def at_work(folder: Path) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """A namespace of the test's own, removed behind it."""
+    """A namespace of the test's own; its jobs and pods are gone afterwards."""
     name = control_plane.namespace(f"test-{next(_numbers)}")
     yield name
-    control_plane.kubectl("delete", "namespace", name, "--wait=false")
+    empty(control_plane, name)
+
+
+def empty(plane: ControlPlane, namespace: str) -> None:
+    """Remove what an operator or a scheduler would go on with; a namespace that goes would cost a hundred requests."""
+    plane.ask("DELETE", f"/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs")
+    plane.ask("DELETE", f"/api/v1/namespaces/{namespace}/pods?gracePeriodSeconds=0")
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """The sandbox's Hub with its own models and data sets."""
+    root = tmp_path_factory.mktemp("hub")
+    furnish(root)
+    with Hub(root) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def socket(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Path]:
+    """Where trainers are forked; the Hub's libraries read its address and their cache's as they are imported."""
+    cache = tmp_path_factory.mktemp("huggingface")
+    with forkservers(tmp_path_factory.mktemp("forkservers"), HF_ENDPOINT=hub.url, HF_HOME=str(cache)) as ranks:
+        yield ranks

@@ -5,6 +5,7 @@ Everything lives in one folder: certificates, kubeconfigs, logs, the store. Noth
 
 import base64
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -27,6 +28,8 @@ SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
 LOOPBACK = "127.0.0.1"
 ESTABLISHED = ("Established", "True")
+GARBAGE_MAY_LIE = {"GOGC": "400"}
+"""Go's servers collect their garbage when the heap has grown fivefold: 200 MB more, and a third less CPU."""
 START_ATTEMPTS = 3
 """Ports are chosen before they are bound; another program may be quicker."""
 
@@ -115,6 +118,7 @@ class ControlPlane:
         own = ("--cache-dir", self.folder / "kubectl", "--kubeconfig", kubeconfig or self.kubeconfig)
         done = subprocess.run(
             (binary("kubectl"), *own, *arguments),
+            env={**os.environ, "GOGC": "off"},  # It ends before it has garbage worth collecting.
             input=stdin,
             capture_output=True,
             text=True,
@@ -143,9 +147,19 @@ class ControlPlane:
         token = self.kubectl("create", "token", name, "--namespace", namespace, "--duration", "24h").strip()
         return self._written_kubeconfig(f"{namespace}.{name}", {"token": token})
 
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One request of the administrator's, at a tenth of a kubectl's cost; raises with the server's words."""
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, content, {"Content-Type": "application/json"}, method=method)  # noqa: S310 (ours)
+        try:
+            with urllib.request.urlopen(request, context=self._client_context(), timeout=60) as answer:  # noqa: S310 (ours)
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            raise ControlPlaneError(json.load(refused)["message"]) from refused
+
     def namespace(self, name: str) -> str:
         """Create a namespace in which pods can be created at once."""
-        self.kubectl("create", "namespace", name)
+        self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         if self.options.workloads:
             self._wait_for(f"/api/v1/namespaces/{name}/serviceaccounts/default")
         return name
@@ -178,7 +192,7 @@ class ControlPlane:
 
     def _launch(self, name: str, flags: tuple[str, ...]) -> None:
         log = self.log_folder / f"{name}.log"
-        self._servers[name] = processes.start((str(binary(name)), *flags), log)
+        self._servers[name] = processes.start((str(binary(name)), *flags), log, {**GARBAGE_MAY_LIE, **os.environ})
 
     def _wait_for(self, path: str) -> None:
         trust = self._client_context()

@@ -32,7 +32,7 @@ from finetune_trainer.contract.outcome import Progress
 from finetune_trainer.pod.ports import free_port
 from finetune_trainer.tracking.history import GLOBAL_STEP
 
-from tests.trainer.running import SUPERVISE
+from tests.trainer.running import supervisor
 
 PATIENCE = 150.0
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -196,7 +196,7 @@ class Lab:
     @property
     def entrypoint(self) -> tuple[str, ...]:
         """The trainer whose ranks are forked from one that has imported what is slow."""
-        return (*self.python(), str(SUPERVISE), str(self.ranks))
+        return supervisor(self.ranks)
 
     async def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints, in the test's namespace."""

@@ -1,5 +1,5 @@
-"""The fixtures of tests that run the real trainer, so that a session has one forkserver and one model for all."""
+"""The fixtures of tests that run the real trainer, so that a session has one model for all."""
 
-from tests.trainer.resume_fixtures import config, job, material, server, socket
+from tests.trainer.resume_fixtures import config, job, material, server
 
-__all__ = ["config", "job", "material", "server", "socket"]
+__all__ = ["config", "job", "material", "server"]

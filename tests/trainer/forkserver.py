@@ -1,7 +1,7 @@
-"""Starts Python programs from a process that has imported torch already: a second instead of ten.
+"""Starts Python programs from a process that has imported what they need already: a second instead of ten.
 
-Run as `forkserver.py SOCKET` it serves; run as `forkserver.py SOCKET -m module args...` it stands in for `python`.
-The program's process is a child of the server; the stand-in passes signals on and ends as the program ends.
+Run as `forkserver.py SOCKET ranks` or `forkserver.py SOCKET supervisors`. A program is asked for by `stand_in.py`,
+which passes signals on and ends as the program ends; the program's process is a child of the server.
 """
 
 import array
@@ -11,12 +11,16 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HEADER = 8
+"""Bytes that say how long a request is."""
 SLOW = (
     *("accelerate", "datasets", "deepspeed", "peft", "scipy.io", "sklearn.metrics", "wandb"),
     *("finetune_trainer.attempt", "finetune_trainer.process.rank", "finetune_trainer.tasks.examples"),
@@ -41,8 +45,8 @@ CLASSES = (
 )
 
 
-def serve(path: str) -> None:
-    """Import what is slow, then fork for every request until the socket's file is gone."""
+def prepare_ranks() -> None:
+    """Import what a rank imports sooner or later."""
     import transformers
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
@@ -52,69 +56,107 @@ def serve(path: str) -> None:
         getattr(transformers, name)  # Is imported when it is first named.
     get_checkpoint_conversion_mapping("bert")  # Compiles the patterns of all models, and keeps them.
 
+
+def prepare_supervisors() -> None:
+    """Import what a supervisor imports, which is no torch."""
+    importlib.import_module("tests.trainer.supervise")
+
+
+PREPARATIONS = {"ranks": prepare_ranks, "supervisors": prepare_supervisors}
+
+
+@dataclass(slots=True)
+class Forkserver:
+    """Forks for every request until the socket's file is gone."""
+
+    path: Path
+    listener: socket.socket
+    alarm: socket.socket
+    """Readable when a child has ended."""
+    children: dict[int, socket.socket] = field(default_factory=dict)
+    left_alone: set[int] = field(default_factory=set)
+    """Children whose stand-ins were killed."""
+
+    def run(self) -> None:
+        """Serve."""
+        while self.path.exists():
+            watched = {self.children[pid]: pid for pid in self.children.keys() - self.left_alone}
+            ready, _, _ = select.select([self.listener, self.alarm, *watched], [], [], 1)
+            for one in ready:
+                if one is self.listener:
+                    self._fork(one.accept()[0])
+                elif one is self.alarm:
+                    one.recv(4096)
+                else:  # Its stand-in says nothing more, so it is gone.
+                    self.left_alone.add(watched[one])
+                    os.killpg(watched[one], signal.SIGKILL)
+            self._reap()
+
+    def _fork(self, connection: socket.socket) -> None:
+        request, descriptors = asked(connection)
+        if (pid := os.fork()) == 0:
+            self.listener.close()
+            become(connection, request, descriptors)
+        with contextlib.suppress(OSError):  # It does so, too; whoever comes first.
+            os.setpgid(pid, pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self.children[pid] = connection
+
+    def _reap(self) -> None:
+        """Tell the stand-ins of ended programs how they ended."""
+        for pid in tuple(self.children):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                connection = self.children.pop(pid)
+                self.left_alone.discard(pid)
+                with contextlib.suppress(OSError):  # The stand-in may have been killed.
+                    connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
+                connection.close()
+
+
+def serve(path: Path, kind: str) -> None:
+    """Import what is slow, then fork for every request."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    PREPARATIONS[kind]()
+    alarm, bell = socket.socketpair()
+    bell.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(bell.fileno())
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path + ".new")
+    listener.bind(f"{path}.new")
     listener.listen(64)
-    Path(path + ".new").rename(path)
-    listener.settimeout(1)
+    Path(f"{path}.new").rename(path)
     gc.collect()
     gc.freeze()  # What is here now is never looked through again, so its pages stay shared.
-    children: dict[int, socket.socket] = {}
-    while Path(path).exists():
-        reap(children)
-        try:
-            connection, _ = listener.accept()
-        except TimeoutError:
-            continue
-        listener.settimeout(0.05)
-        if (pid := os.fork()) == 0:
-            listener.close()
-            become(connection)
-        children[pid] = connection
+    Forkserver(path, listener, alarm).run()
 
 
-def reap(children: dict[int, socket.socket]) -> None:
-    """Tell the stand-ins of ended programs how they ended; a program whose stand-in was killed is killed too."""
-    for pid in tuple(children):
-        if is_left_alone(children[pid]):
-            with contextlib.suppress(OSError):  # It has just ended, or has no group of its own yet.
-                os.killpg(pid, signal.SIGKILL)
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            connection = children.pop(pid)
-            with contextlib.suppress(OSError):  # The stand-in may have been killed.
-                connection.sendall(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode() + b"\n")
-            connection.close()
-
-
-def is_left_alone(connection: socket.socket) -> bool:
-    """Whether the stand-in at the other end is gone; what it has sent is left for the program to read."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def become(connection: socket.socket) -> None:
-    """Be the program that was asked for, in this forked process."""
-    connection.setblocking(True)
+def asked(connection: socket.socket) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """What a stand-in wants, and its standard streams."""
     descriptors = array.array("i")
     length, ancillary, _, _ = connection.recvmsg(HEADER, socket.CMSG_SPACE(3 * descriptors.itemsize))
     descriptors.frombytes(ancillary[0][2])
     size, content = int(length), b""
     while len(content) < size:
         content += connection.recv(size - len(content))
-    request = json.loads(content)
+    return json.loads(content), tuple(descriptors)
+
+
+def become(connection: socket.socket, request: dict[str, Any], descriptors: tuple[int, ...]) -> None:
+    """Be the program that was asked for, in this forked process."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-    os.setpgid(0, 0)
+        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     connection.sendall(json.dumps({"pid": os.getpid()}).encode() + b"\n")
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     arguments = [one for one in request["argv"] if one != "-u"]
     sys.argv = [arguments[1], *arguments[2:]]
     sys.path.insert(0, request["cwd"])  # As -m does.
@@ -132,27 +174,5 @@ def become(connection: socket.socket) -> None:
     os._exit(code)
 
 
-def stand_in(path: str, arguments: list[str]) -> int:
-    """Have the server start the program, and end as it does."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(path)
-    body = json.dumps({"argv": arguments, "env": dict(os.environ), "cwd": os.getcwd()}).encode()  # noqa: PTH109
-    descriptors = array.array("i", [0, 1, 2])
-    connection.sendmsg([f"{len(body):{HEADER}}".encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
-    connection.sendall(body)
-    answers = connection.makefile()
-    pid = json.loads(answers.readline())["pid"]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: os.kill(pid, received))
-    code = json.loads(answers.readline() or '{"code": 1}')["code"]
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
-        os.kill(os.getpid(), -code)
-    return int(code)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
-        serve(sys.argv[1])
-    else:
-        sys.exit(stand_in(sys.argv[1], sys.argv[2:]))
+    serve(Path(sys.argv[1]), sys.argv[2])

@@ -18,51 +18,53 @@ from finetune_sandbox.wandb_server.embedded import WandbServer
 from tests.trainer.running import Job
 
 FORKSERVER = Path(__file__).parent / "forkserver.py"
-MAKE_MODEL = Path(__file__).parent / "tiny_model.py"
+STAND_IN = Path(__file__).parent / "stand_in.py"
 STARTUP = 240.0
 
 
-@pytest.fixture(scope="session")
-def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the forkserver listens; beside it a program that stands in for python."""
-    with forkserver(tmp_path_factory.mktemp("forkserver")) as path:
-        yield path
-
-
 @contextmanager
-def forkserver(folder: Path, **environment: str) -> Iterator[Path]:
-    """A forkserver's socket while the block lasts; what its libraries read as they are imported is given here."""
-    path = folder / "socket"
-    python = Path(f"{path}.python")
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {FORKSERVER} {path} "$@"\n')
-    python.chmod(0o755)
+def forkservers(folder: Path, **environment: str) -> Iterator[Path]:
+    """The socket of a forkserver for ranks while the block lasts, and beside it one for supervisors.
+
+    What the ranks' libraries read as they are imported is given here.
+    """
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "DS_ACCELERATOR": "cpu"}
-    server = subprocess.Popen(
-        [sys.executable, str(FORKSERVER), str(path)], env={**os.environ, **threads, **environment}
-    )
+    servers = []
+    for kind, variables in (("ranks", {**threads, **environment}), ("supervisors", {})):
+        arguments = (sys.executable, str(FORKSERVER), str(folder / kind), kind)
+        servers.append(subprocess.Popen(arguments, env={**os.environ, **variables}))
+        write_python(folder / kind, f"{sys.executable} -S -E {STAND_IN} {folder / kind}")
     deadline = time.monotonic() + STARTUP
-    while not path.exists():
-        assert server.poll() is None, "the forkserver ended"
-        assert time.monotonic() < deadline, "the forkserver did not come up"
+    while not all((folder / kind).exists() for kind in ("ranks", "supervisors")):
+        assert all(server.poll() is None for server in servers), "a forkserver ended"
+        assert time.monotonic() < deadline, "the forkservers did not come up"
         time.sleep(0.1)
-    yield path
-    path.unlink()
-    server.wait(30)
+    yield folder / "ranks"
+    for kind, server in zip(("ranks", "supervisors"), servers, strict=True):
+        (folder / kind).unlink()
+        server.wait(30)
 
 
 def from_nothing(folder: Path) -> Path:
     """In place of a forkserver's socket: beside it stands python itself, as in a pod."""
-    python = folder / "nothing.python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    write_python(folder / "ranks", sys.executable)
+    write_python(folder / "supervisors", sys.executable)
+    return folder / "ranks"
+
+
+def write_python(socket: Path, command: str) -> None:
+    """What stands in for the interpreter, beside a socket."""
+    python = Path(f"{socket}.python")
+    python.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     python.chmod(0o755)
-    return folder / "nothing"
 
 
 @pytest.fixture(scope="session")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def material(tmp_path_factory: pytest.TempPathFactory, socket: Path) -> Path:
     """A folder with a tiny BERT, its tokenizer and a data set of invented sentences."""
     folder = tmp_path_factory.mktemp("material")
-    subprocess.run([sys.executable, str(MAKE_MODEL), str(folder / "model")], check=True, capture_output=True)
+    command = (f"{socket}.python", "-m", "tests.trainer.tiny_model", str(folder / "model"))
+    subprocess.run(command, check=True, capture_output=True)
     dice = random.Random(1)  # noqa: S311 - Sentences, not secrets.
     (folder / "data").mkdir()
     for split, count in (("train", 40), ("validation", 8)):

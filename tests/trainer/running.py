@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from finetune_trainer.contract.outcome import Outcome, OutcomeKind, Progress
 from finetune_trainer.pod.ports import free_port
 from finetune_trainer.pod.progress import last_progress
 
-SUPERVISE = Path(__file__).parent / "supervise.py"
 PATIENCE = 120.0
 ATTEMPTS = 40
 CHANGES_WITH_TIME = ("_step", "_timestamp", "_runtime")
@@ -37,7 +35,8 @@ class Running:
 
     def has_reached(self, step: int) -> bool:
         """Whether a step was made."""
-        return self.progress is not None and self.progress.step >= step
+        word = self.progress
+        return word is not None and word.step >= step
 
     def reach(self, step: int) -> bool:
         """Wait for a step; false when the run ended before it was seen there."""
@@ -106,9 +105,7 @@ class Job:
         config.write_text(json.dumps(self.config))
         log = (work / "log").open("wb")
         env = {**clean_environment(), **self._environment(work), **self.env, **extra}
-        process = subprocess.Popen(
-            [sys.executable, str(SUPERVISE), str(self.socket), str(config)], env=env, stdout=log, stderr=log
-        )
+        process = subprocess.Popen((*supervisor(self.socket), str(config)), env=env, stdout=log, stderr=log)
         log.close()
         self.last = Running(process=process, work=work)
         return self.last
@@ -153,6 +150,11 @@ class Job:
     def checkpoints(self) -> list[Path]:
         """The durable checkpoints, newest first."""
         return sorted((self.folder / "volume").glob("checkpoint-*/step-*"), reverse=True)
+
+
+def supervisor(ranks: Path) -> tuple[str, ...]:
+    """The command of a supervisor whose ranks are forked from there; it lacks the file of the run."""
+    return (f"{ranks.parent / 'supervisors'}.python", "-m", "tests.trainer.supervise", str(ranks))
 
 
 def clean_environment() -> dict[str, str]:

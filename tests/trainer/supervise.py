@@ -1,4 +1,4 @@
-"""`supervise.py SOCKET run.json`: the supervisor, whose ranks come from a forkserver."""
+"""`-m tests.trainer.supervise SOCKET run.json`: the supervisor, whose ranks come from a forkserver."""
 
 import logging
 import os

@@ -16,6 +16,7 @@ from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_trainer.contract.program import Program
 from finetune_trainer.programs.process import command_line
 
+from tests.trainer.resume_fixtures import from_nothing
 from tests.trainer.running import Job, Running
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "own-program.yaml"
@@ -71,15 +72,13 @@ while step < 20:
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., Job]:
     """A job whose program is given as its text, in an interpreter that nobody has to fork."""
-    stand_in = tmp_path / "socket.python"
-    stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    stand_in.chmod(0o755)
+    python = from_nothing(tmp_path)
 
     def job(text: str, **blocks: Any) -> Job:
         (tmp_path / "program.py").write_text(text)
         command = [sys.executable, str(tmp_path / "program.py")]
         env = {"GO_ON": str(tmp_path / "go-on")}
-        return Job(folder=tmp_path / "job", config=config(command, **blocks), socket=tmp_path / "socket", env=env)
+        return Job(folder=tmp_path / "job", config=config(command, **blocks), socket=python, env=env)
 
     return job
 
