@@ -20,6 +20,7 @@ from finetune_sandbox.process_node import ProcessNode
 from finetune_sandbox.real_api import real_api
 from finetune_sandbox.wandb_server import API_KEY, Settings, WandbServer
 
+from tests.conftest import empty
 from tests.integration.lab import ABSENT_IMAGE, Lab
 from tests.trainer.running import supervisor
 
@@ -74,7 +75,7 @@ async def lab(house: Lab) -> AsyncIterator[Lab]:
     await made.keep_key()
     yield made
     house.wandb.heal()
-    await asyncio.to_thread(house.plane.kubectl, "delete", "ftj", "--all", "-n", namespace, "--wait=false")
+    await asyncio.to_thread(empty, house.plane, namespace)
     deadline = time.monotonic() + 60
     while (await house.api.list(Selection(kind=POD, namespace=namespace))).items:
         assert time.monotonic() < deadline, f"Pods are left in {namespace}."

@@ -187,7 +187,7 @@ class Lab:
     @asynccontextmanager
     async def another_node(self, name: str, **how: Any) -> AsyncIterator[ProcessNode]:
         """One more node while the block lasts; it mounts the same claims as the first."""
-        common = {"entrypoint": self.entrypoint, "claims": self.folder / "node" / "claims"} | how
+        common: dict[str, Any] = {"entrypoint": self.entrypoint, "claims": self.folder / "node" / "claims"} | how
         variables = {"DS_ACCELERATOR": "cpu"}
         folder = self.folder / f"{self.namespace}-{name}"
         async with ProcessNode(self.api, name, folder, retry_seconds=0.2, variables=variables, **common) as node:

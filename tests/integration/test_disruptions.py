@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from finetune_operator.cluster.port import POD
+from finetune_operator.cluster.port import POD, Manifest
 from finetune_operator.names import run_id
-from finetune_sandbox.process_node import TRAINER
 
 from tests.integration.lab import Lab, job
 
@@ -36,10 +35,10 @@ async def deleted_by_a_person(lab: Lab, pod: str) -> None:
 
 
 @pytest.mark.parametrize("harm", [evicted, deleted_by_a_person])
-async def test_a_job_whose_pod_is_taken_with_notice_loses_no_step(
+async def test_a_job_whose_pod_is_taken_with_notice_loses_no_step_and_leaves_no_trace(
     lab: Lab, harm: Callable[[Lab, str], Awaitable[None]]
 ) -> None:
-    manifest = job("taken")
+    manifest = job("taken", wandb={"project": lab.namespace, "secretRef": {"name": "wandb"}})
     await lab.apply(manifest)
     await lab.reached("taken", step=7)
     await harm(lab, "taken-1-0")
@@ -49,24 +48,21 @@ async def test_a_job_whose_pod_is_taken_with_notice_loses_no_step(
     assert done.status.resume is not None
     assert done.status.resume.lost_steps == 0
     assert await lab.story_in_events("taken") == ["Creating", "Stopping", "Preempted", "Finished"]
+    await nothing_is_left_on(lab, manifest)
+    assert [run.state for run in lab.wandb.runs(lab.namespace)] == ["finished"]
 
 
-async def test_a_life_leaves_one_run_and_nothing_on_the_job_but_its_status(lab: Lab) -> None:
-    manifest = job("traceless", wandb={"project": "traceless", "secretRef": {"name": "wandb"}})
-    await lab.apply(manifest)
-    await lab.reached("traceless", step=7)
-    await lab.api.evict(lab.namespace, "traceless-1-0")
-    await lab.ended("traceless")
-    kept = yaml.safe_load(await lab.kubectl("get", "ftj", "traceless", "-o", "yaml"))["metadata"]
+async def nothing_is_left_on(lab: Lab, manifest: Manifest) -> None:
+    """Assert that a job's life has written nothing to it but its status."""
+    kept = yaml.safe_load(await lab.kubectl("get", "ftj", manifest["metadata"]["name"], "-o", "yaml"))["metadata"]
     assert await lab.kubectl("diff", "-f", "-", stdin=yaml.safe_dump(manifest)) == ""
     assert set(kept["annotations"]) == {"kubectl.kubernetes.io/last-applied-configuration"}
     assert "finalizers" not in kept
-    assert [run.state for run in lab.wandb.runs("traceless")] == ["finished"]
 
 
 async def test_a_trainer_that_is_killed_loses_what_it_did_since_its_newest_checkpoint_and_says_so(lab: Lab) -> None:
     often = {"env": [{"name": "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL", "value": "1"}]}
-    training = {**job("killed")["spec"]["training"], "max_steps": 200}
+    training = {**job("killed")["spec"]["training"], "max_steps": 120, "eval_strategy": "no"}
     manifest = job("killed", checkpoint={"everySteps": 30}, training=training, podTemplate=often)
     killed = run_id((await lab.apply(manifest)).metadata.uid)
     saved = await lab.says("killed", lambda word: word.checkpoint is not None and word.checkpoint.step >= 30)
@@ -129,14 +125,3 @@ async def test_a_corrupt_newest_checkpoint_is_passed_over_for_the_one_before_and
     assert resume.from_step < asleep.status.checkpoint.step
     assert f"(step {asleep.status.checkpoint.step})" in (resume.message or "")
     assert resume.lost_steps == asleep.status.checkpoint.step - resume.from_step
-
-
-async def test_the_image_as_it_starts_in_a_container_ends_identical_too(lab: Lab) -> None:
-    selector = {"nodeSelector": {"kubernetes.io/hostname": "plain"}, "terminationGracePeriodSeconds": 30}
-    manifest = job("plain", podTemplate=selector)
-    async with lab.another_node("plain", entrypoint=TRAINER):
-        await lab.apply(manifest)
-        await lab.reached("plain", step=7)
-        await lab.api.evict(lab.namespace, "plain-1-0")
-        done = await lab.ended("plain")
-    assert await lab.difference(done, job("twin")) is None

@@ -62,7 +62,7 @@ def mount(lab: Lab, script: str) -> None:
 async def test_a_program_that_is_preempted_goes_on_where_it_stopped(lab: Lab) -> None:
     mount(lab, SCRIPT)
     await lab.apply(job(["python", "/program/loop.py"]))
-    await lab.until("own", lambda seen: seen.status.progress is not None and seen.status.progress.step == WAITS)
+    await lab.reached("own", WAITS)
     await lab.api.evict(lab.namespace, "own-1-0")
     done = await lab.ended("own")
 

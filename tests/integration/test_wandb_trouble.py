@@ -41,7 +41,7 @@ async def test_a_job_that_cannot_reach_its_checkpoint_waits_rather_than_begin_an
     waits = await lab.until("cut-off", lambda job: job.status.restarts.infrastructure > 0)
     lab.wandb.resume()
     done = await lab.ended("cut-off")
-    assert await lab.difference(done, manifest) is None
+    assert await lab.difference(done, job("twin")) is None
     assert waits.status.last_attempts[0].exit_code == 75
     assert done.status.resume is not None
     assert done.status.resume.lost_steps == 0

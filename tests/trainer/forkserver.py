@@ -176,3 +176,4 @@ def become(connection: socket.socket, request: dict[str, Any], descriptors: tupl
 
 if __name__ == "__main__":
     serve(Path(sys.argv[1]), sys.argv[2])
+    os._exit(0)  # An interpreter with torch takes seconds to take leave.

@@ -9,7 +9,7 @@ from finetune_trainer.process.unused import unused
 
 from tests.trainer import language, tiny
 from tests.trainer.resume_fixtures import changed, from_nothing
-from tests.trainer.running import Job
+from tests.trainer.running import Job, result
 
 OWN = {"callbacks": [{"use": "mine:Callback"}]}
 IN_8_BITS = {"optim": "paged_adamw_8bit"}
@@ -33,7 +33,9 @@ def test_a_job_leaves_out_what_neither_it_nor_an_author_uses(blocks: dict[str, A
 
 
 @pytest.mark.training
-def test_a_job_finishes_in_a_process_that_imports_no_more_than_it_uses(config: dict[str, Any], tmp_path: Path) -> None:
+def test_a_job_finishes_in_a_process_that_imports_no_more_than_it_uses_as_one_that_was_forked(
+    config: dict[str, Any], tmp_path: Path, socket: Path
+) -> None:
     (tmp_path / "language").mkdir()
     place, short = language.furnished(tmp_path / "language"), {"max_steps": 2, "eval_steps": 2}
     wanted = changed(config, training=short, **language.blocks(place, "pairs"))
@@ -41,7 +43,9 @@ def test_a_job_finishes_in_a_process_that_imports_no_more_than_it_uses(config: d
 
     running = job.attempt(PYTHONPROFILEIMPORTTIME="1")
     reason = running.outcome().reason
+    forked = Job(folder=tmp_path / "forked", config=wanted, socket=socket).finish()
 
     imported = {*re.findall(r"^import time:.*\| +(\w+)$", (running.work / "log").read_text(), re.MULTILINE)}
     seen = {"transformers", "accelerate", "trl", "deepspeed", "peft", "bitsandbytes"} & imported
     assert (reason, seen) == ("Finished", {"transformers", "accelerate", "trl"})
+    assert result(running) == result(forked)
