@@ -1,7 +1,8 @@
-"""Prepares jobs from the Hub that HF_ENDPOINT names, as a pod does: `read_hub.py FOLDER`, which holds `cases.json`.
+"""Prepares jobs from the Hub that HF_ENDPOINT names, as a pod does.
 
-A process of its own, because the Hub's clients read the endpoint when they are imported. Writes `answers.json`: for
-each case the sizes of its data, or the kind, reason and message of its refusal.
+A process of its own, because the Hub's clients read the endpoint when they are imported. Reads the names of folders
+from standard input, each of which holds `cases.json`. Writes `answers.json` there, and then the folder's name to
+standard output: for each case the sizes of its data, or the kind, reason and message of its refusal.
 """
 
 import json
@@ -28,7 +29,10 @@ def answer(case: dict[str, Any], folder: Path) -> list[Any]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    cases = json.loads((place / "cases.json").read_text())
-    answers = {name: answer(case, place) for name, case in cases.items()}
-    (place / "answers.json").write_text(json.dumps(answers))
+    for name in map(str.strip, sys.stdin):
+        place = Path(name)
+        cases = json.loads((place / "cases.json").read_text())
+        answers = {case: answer(blocks, place) for case, blocks in cases.items()}
+        (place / "answers.json").write_text(json.dumps(answers))
+        sys.stdout.write(f"{name}\n")
+        sys.stdout.flush()

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,17 @@ pytestmark = pytest.mark.training
 BERT, GPT2 = "hf://google-bert/bert-base-uncased", "hf://openai-community/gpt2"
 MRPC = {"config": "mrpc", "columns": {"text": ["sentence1", "sentence2"]}}
 GLUE = {"dataset": "hf://nyu-mll/glue", "data": MRPC, "training": {"eval_strategy": "epoch"}}
+WIKITEXT = {
+    "dataset": "hf://Salesforce/wikitext",
+    "task": "text-generation",
+    "data": {"config": "wikitext-2-raw-v1"},
+    "training": {"eval_strategy": "epoch"},
+}
 JOBS: dict[str, dict[str, Any]] = {
     "mrpc": {"model": BERT, **GLUE},
-    "wikitext": {
-        "model": GPT2,
-        "dataset": "hf://Salesforce/wikitext",
-        "task": "text-generation",
-        "data": {"config": "wikitext-2-raw-v1"},
-        "training": {"eval_strategy": "epoch"},
-    },
+    "wikitext": {"model": GPT2, **WIKITEXT},
+    "hidden": {**GLUE, "model": BERT, "dataset": "hf://somebody/hidden"},
+    "gated": {**WIKITEXT, "model": "hf://somebody/gated"},
     "no such model": {"model": "hf://nobody/nothing", **GLUE},
     "no such revision": {"model": BERT, **GLUE, "revision": "v9"},
     "no such data set": {"model": BERT, "dataset": "hf://nobody/nothing"},
@@ -45,47 +50,71 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 
-def answers(hub: str, place: Path, jobs: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
-    """What a fresh process makes of the jobs."""
-    place.mkdir(parents=True)
-    cases = {}
-    for name, job in jobs.items():
-        blocks = dict(job)
-        revision = blocks.pop("revision", None)
-        case = tiny.config(**blocks).model_dump(mode="json", exclude_unset=True)
-        case["model"]["revision"] = revision
-        cases[name] = case
-    (place / "cases.json").write_text(json.dumps(cases))
-    root = Path(__file__).parents[2]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    env = {**kept, "HF_ENDPOINT": hub, "HF_HOME": str(place / "home"), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    program = Path(__file__).parent / "read_hub.py"
-    ended = subprocess.run(
-        (sys.executable, str(program), str(place)), env=env, text=True, capture_output=True, check=False, timeout=240
-    )
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    found: dict[str, list[Any]] = json.loads((place / "answers.json").read_text())
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A fresh process that prepares jobs."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def answers(self, name: str, jobs: Mapping[str, dict[str, Any]]) -> dict[str, list[Any]]:
+        """What it makes of the jobs, which are kept under a name."""
+        place = self.folder / name
+        place.mkdir()
+        (place / "cases.json").write_text(json.dumps({name: case(**job) for name, job in jobs.items()}))
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{place}\n")
+        self.process.stdin.flush()
+        done = any(line.strip() == str(place) for line in self.process.stdout)
+        assert done, (self.folder / "log").read_text()[-4000:]
+        found: dict[str, list[Any]] = json.loads((place / "answers.json").read_text())
+        return found
+
+
+def case(revision: str | None = None, **blocks: Any) -> dict[str, Any]:
+    """A job whose model has a revision, in JSON."""
+    whole = tiny.config(**blocks).model_dump(mode="json", exclude_unset=True)
+    return {**whole, "model": {**whole["model"], "revision": revision}}
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    folder = tmp_path_factory.mktemp("hub")
-    scripted = folder / "hub" / "datasets" / "somebody" / "scripted" / "main"
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with a model and a data set that are guarded, and with a data set that is a program."""
+    root = tmp_path_factory.mktemp("hub")
+    scripted = root / "datasets" / "somebody" / "scripted" / "main"
     scripted.mkdir(parents=True)
     (scripted / "scripted.py").write_text("raise SystemExit('I was run.')\n")
-    with Hub(folder / "hub") as hub:
-        return answers(hub.url, folder / "open", JOBS)
+    access = Access(private={"somebody/hidden": "right"}, gated={"somebody/gated": "right"})
+    with Hub(root, access=access) as running:
+        shutil.copytree(root / "datasets" / "nyu-mll" / "glue", root / "datasets" / "somebody" / "hidden")
+        shutil.copytree(root / "models" / "google-bert" / "bert-base-uncased", root / "models" / "somebody" / "gated")
+        yield running
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    folder = tmp_path_factory.mktemp("guarded")
-    access = Access(private={"nyu-mll/glue": "right"}, gated={"google-bert/bert-base-uncased": "right"})
-    jobs = {name: JOBS[name] for name in ("mrpc", "wikitext")}
-    jobs["gated"] = {**JOBS["wikitext"], "model": BERT}
-    with Hub(folder / "hub", access=access) as hub:
-        return answers(hub.url, folder / "jobs", jobs)
+def reader(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """What reads the hub without a token."""
+    folder = tmp_path_factory.mktemp("reader")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            (sys.executable, str(Path(__file__).parent / "read_hub.py")),
+            env={**kept, **hub.environment(folder / "home"), **own},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield Reader(process=process, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def found(reader: Reader) -> dict[str, list[Any]]:
+    return reader.answers("there", JOBS)
 
 
 def test_a_model_and_a_data_set_of_the_hub_are_prepared(found: dict[str, list[Any]]) -> None:
@@ -119,24 +148,24 @@ def test_a_mistake_is_answered_with_what_there_is(
     assert (kind, said, sentence in message) == ("ConfigurationError", reason, True), message
 
 
-def test_a_hidden_data_set_is_said_to_be_absent_or_hidden(guarded: dict[str, list[Any]]) -> None:
-    assert guarded["mrpc"][:2] == ["ConfigurationError", "DatasetNotFound"]
+def test_a_hidden_data_set_is_said_to_be_absent_or_hidden(found: dict[str, list[Any]]) -> None:
+    assert found["hidden"][:2] == ["ConfigurationError", "DatasetNotFound"]
 
 
-def test_a_gated_model_is_said_to_be_gated(guarded: dict[str, list[Any]]) -> None:
-    assert guarded["gated"][:2] == ["ConfigurationError", "GatedRepo"]
+def test_a_gated_model_is_said_to_be_gated(found: dict[str, list[Any]]) -> None:
+    assert found["gated"][:2] == ["ConfigurationError", "GatedRepo"]
 
 
-def test_what_is_not_guarded_is_prepared(guarded: dict[str, list[Any]]) -> None:
-    assert guarded["wikitext"][0] == 1024
-
-
-def test_a_hub_that_cannot_be_reached_is_tried_again(tmp_path: Path) -> None:
-    with Hub(tmp_path / "hub") as hub:
-        gone = hub.url
+def test_a_hub_that_cannot_be_reached_is_tried_again(hub: Hub, reader: Reader, tmp_path: Path) -> None:
     local = tiny.csv_file(tmp_path / "rows.csv")
-    jobs = {"data": JOBS["mrpc"], "model": {"model": BERT, "dataset": local}}
-
-    said = answers(gone, tmp_path / "jobs", jobs)
+    jobs = {
+        "data": {"model": BERT, "dataset": "hf://nobody/new"},
+        "model": {"model": "hf://nobody/new", "dataset": local},
+    }
+    hub.pause()
+    try:
+        said = reader.answers("away", jobs)
+    finally:
+        hub.resume()
 
     assert {name: told[:2] for name, told in said.items()} == {name: ["RetryLater", "HubUnreachable"] for name in jobs}
