@@ -1,4 +1,7 @@
-"""The further tasks keep the promise: a disturbed run has the weights, losses and metrics of an undisturbed one."""
+"""The further tasks keep the promise: a killed run has the weights, losses and metrics of an undisturbed one.
+
+That one which is asked to stop has them too is shown by `tests/integration/test_examples.py`.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,17 +34,6 @@ VARIED_TRAINING = {
 """A best model of the attempt that is gone is loaded by the names that it has on the Hub."""
 
 
-def disturbed(job: Job, steps: tuple[int, int] = (4, 9)) -> Any:
-    """The result after one stop and one kill, both in the middle of an epoch."""
-    for step, how in zip(steps, ("stop", "kill"), strict=True):
-        running = job.attempt()
-        running.reach(step)
-        getattr(running, how)()
-        running.end()
-        job.reported = running.progress
-    return result(job.finish())
-
-
 def trained(job: Job, tmp_path: Path, task: str, training: dict[str, Any], **more: Any) -> Job:
     """The job with another task."""
     blocks = further.blocks(tmp_path, task)
@@ -51,15 +43,15 @@ def trained(job: Job, tmp_path: Path, task: str, training: dict[str, Any], **mor
 
 
 @pytest.mark.parametrize("task", [*further.TASKS, "translation"])
-def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
+def test_a_job_killed_amid_an_epoch_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     task: str,
     job: Job,
     tmp_path: Path,
 ) -> None:
     one = trained(job, tmp_path, task, {"max_steps": 13, "eval_steps": 6}, checkpoint={"everySteps": 4})
-    plain = replace(one, folder=tmp_path / "plain")
+    plain = replace(one, folder=tmp_path / "plain").finish()
 
-    assert disturbed(one) == result(plain.finish())
+    assert result(one.disturbed((9,), "SIGKILL")) == result(plain)
 
 
 @pytest.mark.parametrize(
@@ -73,17 +65,17 @@ def test_a_disturbed_job_ends_with_the_weights_and_metrics_of_an_undisturbed_one
         ("translation", "zero-2 x 2"),
     ],
 )
-def test_two_disturbed_ranks_end_with_the_weights_and_metrics_of_undisturbed_ones(
+def test_two_ranks_killed_amid_an_epoch_end_with_the_weights_and_metrics_of_undisturbed_ones(
     task: str,
     strategy: str,
     job: Job,
     tmp_path: Path,
 ) -> None:
     small = {"max_steps": 7, "eval_steps": 3, "dataloader_num_workers": 0}
-    more = {**STRATEGIES[strategy], "compute": {"processesPerNode": 2}, "checkpoint": {"everySteps": 4}}
+    more = {**STRATEGIES[strategy], "compute": {"processesPerNode": 2}, "checkpoint": {"everySteps": 2}}
     one = trained(job, tmp_path, task, small, **more)
     plain = replace(one, folder=tmp_path / "plain").finish()
 
-    assert disturbed(one, (2, 5)) == result(plain)
+    assert result(one.disturbed((5,), "SIGKILL")) == result(plain)
     assert plain.progress is not None
     assert plain.progress.strategy == strategy
