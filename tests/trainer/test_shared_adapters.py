@@ -18,10 +18,10 @@ pytestmark = pytest.mark.training
 
 STRATEGIES: Mapping[str, Any] = {"zero-3 x 2": {"deepspeed": {"config": OWN}}, "fsdp2 x 2": {"fsdp": {}}}
 BEST: Mapping[str, Any] = {
-    "max_steps": 6,
-    "eval_steps": 3,
+    "max_steps": 5,
+    "eval_steps": 2,
     "save_strategy": "steps",
-    "save_steps": 3,
+    "save_steps": 2,
     "load_best_model_at_end": True,
     "dataloader_num_workers": 0,
 }
@@ -45,7 +45,7 @@ EXACT: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "a merged DoRA in packed texts": (
         "zero-3 x 2",
         "texts",
-        {**PACKED, **MERGED, "peft": {"method": "dora", "dropout": 0.1}},
+        {**PACKED, **MERGED, "peft": {"method": "dora", "dropout": 0.1, "targetModules": ["q_proj", "v_proj"]}},
     ),
     "preferences of a merged DoRA in half precision": (
         "fsdp2 x 2",
@@ -63,7 +63,7 @@ def test_what_is_learned_in_parts_resumes_exactly(what: str, job: Job, place: Pa
     blocks["model"]["dtype"] = "bfloat16" if "half" in more else "float32"
     one = shared_out(job, strategy, blocks)
     plain = replace(one, folder=job.folder / "plain").finish()
-    disturbed = language.disturbed_both_ways(one, 2, 4) if "tokenizer" in more else one.disturbed((4,), "SIGKILL")
+    disturbed = one.disturbed((3,), "SIGKILL")
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), strategy)
 
