@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job(
-    place: Path, task: str, batch: int, rows: int | None = None, logging_steps: int = 1, **blocks: Any
+    place: Path,
+    task: str,
+    batch: int,
+    rows: int | None = None,
+    steps: tuple[int, int] = (2, 1),
+    **blocks: Any,
 ) -> RunConfig:
-    """Four steps of eight examples, from so many rows, and an evaluation of 21 in batches that do not fit."""
+    """A few steps of eight examples, from so many rows, and an evaluation of 21 in batches that do not fit.
+
+    `steps`: how many, and how many make a row of the log.
+    """
     training = {
-        "max_steps": 4,
+        "max_steps": steps[0],
         "per_device_train_batch_size": batch,
         "per_device_eval_batch_size": 5,
-        "logging_steps": logging_steps,
+        "logging_steps": steps[1],
         "eval_strategy": "steps",
         "eval_steps": 2,
         "save_strategy": "no",
@@ -85,30 +94,25 @@ def alone(place: Path) -> dict[str, Rows]:
     """What one process logs that takes the eight examples of a step at once."""
     from tests.trainer.learn import logged
 
-    return {task: logged(job(place, task, 8), place) for task in ALL_TASKS}
+    jobs = {what: job(place, what, 8) for what in (*ALL_TASKS, *IN_PARTS)}
+    jobs |= {f"{rows} rows": job(place, TASKS[0], 8, rows) for rows, _ in UNEVEN.values()}
+    jobs["three steps"] = job(place, TASKS[0], 8, steps=(3, 1))
+    jobs["in four bits"] = job(place, TASKS[0], 8, **IN_FOUR_BITS)
+    return {name: logged(one, place) for name, one in jobs.items()}
 
 
 @pytest.fixture(scope="module")
 def in_two(place: Path, socket: Path) -> dict[str, tuple[Rows, str]]:
     """What rank 0 of two logs and what wraps its model, for each task and way of sharing."""
-    cases = {}
-    for task in TASKS:
-        for way, blocks in SHARED_OUT.items():
-            settings = dict(blocks)
-            case = job(place, task, settings.pop("batch", 4), **settings)
-            cases[f"{task} {way}"] = case.model_dump(mode="json", exclude_unset=True)
-    for name, (rows, blocks) in UNEVEN.items():
-        settings = dict(blocks)
-        case = job(place, TASKS[0], settings.pop("batch", 4), rows, **settings)
-        cases[name] = case.model_dump(mode="json", exclude_unset=True)
-    cases["rows of three steps"] = job(place, TASKS[0], 4, None, 3).model_dump(mode="json", exclude_unset=True)
-    for way in ("ddp", "zero-2"):
-        case = job(place, TASKS[0], 4, **SHARED_OUT[way], **IN_FOUR_BITS)
-        cases[f"in four bits {way}"] = case.model_dump(mode="json", exclude_unset=True)
-    for task in further.TASKS:
-        cases[f"{task} ddp"] = job(place, task, 4).model_dump(mode="json", exclude_unset=True)
-    for what in IN_PARTS:
-        cases[what] = job(place, what, 4, **ZERO_3).model_dump(mode="json", exclude_unset=True)
+    jobs = {f"{task} {way}": shared(place, task, blocks) for task in TASKS for way, blocks in SHARED_OUT.items()}
+    jobs |= {name: shared(place, TASKS[0], blocks, rows) for name, (rows, blocks) in UNEVEN.items()}
+    jobs["rows of two steps"] = job(place, TASKS[0], 4, steps=(3, 2))
+    jobs |= {
+        f"in four bits {way}": job(place, TASKS[0], 4, **SHARED_OUT[way], **IN_FOUR_BITS) for way in ("ddp", "zero-2")
+    }
+    jobs |= {f"{task} ddp": job(place, task, 4) for task in further.TASKS}
+    jobs |= {what: job(place, what, 4, **ZERO_3) for what in IN_PARTS}
+    cases = {name: one.model_dump(mode="json", exclude_unset=True) for name, one in jobs.items()}
     (place / "cases.json").write_text(json.dumps(cases))
     ranks = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.trainer.learn", str(place))
     python = f"{socket}.python"
@@ -124,6 +128,12 @@ def in_two(place: Path, socket: Path) -> dict[str, tuple[Rows, str]]:
     assert (place / "logged.json").exists(), ended.stderr[-4000:]
     found: dict[str, tuple[Rows, str]] = json.loads((place / "logged.json").read_text())
     return found
+
+
+def shared(place: Path, task: str, way: Mapping[str, Any], rows: int | None = None) -> RunConfig:
+    """The job of one of two ranks, which share the eight examples of a step."""
+    blocks = dict(way)
+    return job(place, task, blocks.pop("batch", 4), rows, **blocks)
 
 
 @pytest.mark.parametrize("task", ALL_TASKS)
@@ -147,40 +157,30 @@ def test_two_ranks_log_what_one_process_logs(
 
 @pytest.mark.parametrize("name", UNEVEN)
 def test_rows_that_two_ranks_share_unevenly_count_once_each(
-    name: str, in_two: dict[str, tuple[Rows, str]], place: Path
+    name: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
 ) -> None:
-    from tests.trainer.learn import logged
-
-    assert in_two[name][0] == [
-        pytest.approx(row, rel=1e-4) for row in logged(job(place, TASKS[0], 8, UNEVEN[name][0]), place)
-    ]
+    assert in_two[name][0] == [pytest.approx(row, rel=1e-4) for row in alone[f"{UNEVEN[name][0]} rows"]]
 
 
 def test_the_summary_counts_what_all_ranks_learned_since_the_last_row(
     alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
 ) -> None:
-    assert in_two["rows of three steps"][0][-1] == pytest.approx(alone[TASKS[0]][-1], rel=1e-4)
-    assert set(alone[TASKS[0]][-1]) == {"step", "train_loss"}
+    assert in_two["rows of two steps"][0][-1] == pytest.approx(alone["three steps"][-1], rel=1e-4)
+    assert set(alone["three steps"][-1]) == {"step", "train_loss"}
 
 
 @pytest.mark.parametrize("way", ["ddp", "zero-2"])
 def test_an_adapter_on_four_bits_learns_the_same_in_two_ranks(
-    way: str, in_two: dict[str, tuple[Rows, str]], place: Path
+    way: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
 ) -> None:
-    from tests.trainer.learn import logged
-
-    alone = logged(job(place, TASKS[0], 8, **IN_FOUR_BITS), place)
-
-    assert in_two[f"in four bits {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone]
+    assert in_two[f"in four bits {way}"][0] == [pytest.approx(row, rel=1e-4) for row in alone["in four bits"]]
 
 
 @pytest.mark.parametrize("what", IN_PARTS)
 def test_two_ranks_that_share_a_model_out_log_what_one_process_logs(
-    what: str, in_two: dict[str, tuple[Rows, str]], place: Path
+    what: str, alone: dict[str, Rows], in_two: dict[str, tuple[Rows, str]]
 ) -> None:
-    from tests.trainer.learn import logged
-
-    assert in_two[what][0] == [pytest.approx(row, rel=1e-4) for row in logged(job(place, what, 8), place)]
+    assert in_two[what][0] == [pytest.approx(row, rel=1e-4) for row in alone[what]]
 
 
 @pytest.mark.parametrize("task", further.TASKS)
