@@ -28,7 +28,7 @@ OWN: Mapping[str, Any] = {
 SHARDED: Mapping[str, Any] = {
     "distributed": {"deepspeed": {"config": OWN}},
     "training": {
-        "max_steps": 12,
+        "max_steps": 8,
         "eval_strategy": "epoch",
         "save_strategy": "epoch",
         "load_best_model_at_end": True,
@@ -51,7 +51,7 @@ def undisturbed(
 
 def test_a_model_that_is_shared_out_resumes_exactly(job: Job, undisturbed: Running) -> None:
     one = replace(job, config=changed(dict(job.config), **SHARDED, **IN_ONE_POD))
-    disturbed = one.disturbed((8,), "SIGKILL")
+    disturbed = one.disturbed((6,), "SIGKILL")
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (
         result(undisturbed),
@@ -63,9 +63,9 @@ def test_a_model_that_is_shared_out_over_two_pods_resumes_exactly_and_is_publish
     job: Job,
     undisturbed: Running,
 ) -> None:
-    gang = Gang(replace(job, config=changed(dict(job.config), **SHARDED)))
+    gang = Gang(replace(job, config=changed(dict(job.config), **SHARDED)), SHARDED["training"])
     first, second = gang.attempt()
-    first.reach(7)
+    first.reach(6)
     second.stop()
     first.end()
     second.end()
@@ -79,11 +79,7 @@ def test_fsdp_resumes_exactly_and_publishes_the_best_model(job: Job) -> None:
     blocks = {**SHARDED, "distributed": {"fsdp": {}}, **IN_ONE_POD}
     one = replace(job, config=changed(dict(job.config), **blocks))
     plain = replace(one, folder=job.folder / "plain").finish()
-    running = one.attempt()
-    running.reach(3)
-    running.stop()
-    running.end()
-    disturbed = one.disturbed((8,), "SIGKILL")
+    disturbed = one.disturbed((6,), "SIGKILL")
 
     assert (result(disturbed), disturbed.progress and disturbed.progress.strategy) == (result(plain), "fsdp2 x 2")
 
@@ -94,7 +90,7 @@ ZERO_3 = {"distributed": {"deepspeed": {"zeroStage": 3}}}
 
 def resizable(job: Job, ranks: int, **blocks: Any) -> Job:
     """The job with eight examples a step, whatever the number of ranks."""
-    training = {"max_steps": 30, "weight_decay": 0.1, "gradient_accumulation_steps": None, "dataloader_num_workers": 0}
+    training = {"max_steps": 16, "weight_decay": 0.1, "gradient_accumulation_steps": None, "dataloader_num_workers": 0}
     wanted = changed(
         dict(job.config),
         model={**job.config["model"], "config": NO_DROPOUT},
@@ -115,6 +111,13 @@ def begun(one: Job) -> None:
     running.end()
 
 
+@pytest.fixture(scope="module")
+def in_one_process(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any], socket: Path) -> Running:
+    """The same steps, all in one process that nobody stops."""
+    one = Job(folder=tmp_path_factory.mktemp("one-process"), config=config, socket=socket)
+    return resizable(one, 1).finish()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "blocks"),
     [
@@ -124,16 +127,16 @@ def begun(one: Job) -> None:
 )
 def test_another_number_of_ranks_goes_on_with_the_same_examples_and_losses(
     job: Job,
+    in_one_process: Running,
     before: int,
     after: int,
     blocks: dict[str, Any],
 ) -> None:
-    plain = replace(resizable(job, 1), folder=job.folder / "plain").finish()
     one = resizable(job, before, **blocks)
     begun(one)
     one.config = resizable(job, after, **blocks).config
 
-    assert rows(one.finish()) == [pytest.approx(row, rel=1e-4) for row in rows(plain)]
+    assert rows(one.finish()) == [pytest.approx(row, rel=1e-4) for row in rows(in_one_process)]
 
 
 def test_a_number_of_ranks_that_leaves_one_without_a_part_is_refused_with_the_next_step(job: Job) -> None:

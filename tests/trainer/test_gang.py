@@ -33,8 +33,8 @@ def test_two_ranks_of_one_pod_resume_exactly_with_the_strategy_asked_for(job: Jo
 class Gang:
     """Two pods of one process each, which see nothing of each other but the network; only the first has a volume."""
 
-    def __init__(self, job: Job) -> None:
-        wanted = changed(dict(job.config), compute={"nodes": 2}, training=SHORT)
+    def __init__(self, job: Job, training: Mapping[str, Any] = SHORT) -> None:
+        wanted = changed(dict(job.config), compute={"nodes": 2}, training=training)
         self.first = replace(job, config=wanted, folder=job.folder / "node-0")
         self.second = replace(job, config=wanted, folder=job.folder / "node-1", volume=False)
 
