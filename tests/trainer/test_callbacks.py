@@ -9,7 +9,6 @@ from finetune_trainer.callbacks.speed import operations
 
 from tests.trainer.resume_fixtures import tracked
 from tests.trainer.running import Job, Running, lasting, weights
-from tests.trainer.test_evaluation import taken_away
 
 pytestmark = pytest.mark.training
 
@@ -41,7 +40,7 @@ def plain(
 def test_tables_matrices_and_histograms_are_those_of_an_undisturbed_run(
     job: Job, server: WandbServer, plain: Running
 ) -> None:
-    again = taken_away(tracked(job, server, "again", **SHOWN), 10, 16)
+    again = tracked(job, server, "again", **SHOWN).disturbed((16,), "SIGKILL")
 
     assert (weights(again), story(server, "again")) == (weights(plain), story(server, "plain"))
 

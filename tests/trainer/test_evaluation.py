@@ -14,28 +14,25 @@ from finetune_trainer.measuring.showing import Answers
 
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed
-from tests.trainer.running import Job, Running, result, rows, weights
+from tests.trainer.running import Job, result, rows, weights
 
 pytestmark = pytest.mark.training
 
 
-def taken_away(job: Job, stopped_at: int, killed_at: int) -> Running:
-    """The end of a job that was asked to stop at one step and killed at another."""
-    running = job.attempt()
-    assert running.reach(stopped_at), running.log()
-    running.stop()
-    running.end()
-    job.reported = running.progress
-    return job.disturbed((killed_at,), "SIGKILL")
+PLATEAU = {"lr_scheduler_type": "reduce_lr_on_plateau"}
 
 
-def test_early_stopping_is_the_same_however_often_the_job_is_taken_away(job: Job) -> None:
+def test_what_follows_the_evaluations_remembers_bad_ones_over_restarts(job: Job) -> None:
+    wont_do = {"patience": 1, "threshold": 9.0, "threshold_mode": "abs", "factor": 0.5}
+    training = {**PLATEAU, "lr_scheduler_kwargs": wont_do, "logging_steps": 1, "metric_for_best_model": "f1"}
     patience = {"earlyStopping": {"patience": 3, "threshold": 9.0}}
-    wanted = changed(dict(job.config), training={"max_steps": 60}, evaluation=patience)
+    wanted = changed(dict(job.config), training=training, evaluation=patience)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 5, 11)
+    again = replace(job, config=wanted, folder=job.folder / "again").disturbed((9,), "SIGTERM")
 
-    assert (result(again), plain.progress and plain.progress.step) == (result(plain), 16)
+    rates = {row["step"]: row["learning_rate"] for row in rows(plain) if "learning_rate" in row}
+    assert result(again) == result(plain)
+    assert (max(rates), [rates[step] for step in (12, 13, 16)]) == (16, [1e-3, 5e-4, 5e-4])
 
 
 @pytest.mark.parametrize(
@@ -53,20 +50,6 @@ def test_a_better_model_is_told_by_the_right_end_of_its_metric(
     said = plan(tiny.config(evaluation=evaluation, training=training), 1).arguments
 
     assert (said["metric_for_best_model"], said.get("greater_is_better", best[1])) == best
-
-
-PLATEAU = {"lr_scheduler_type": "reduce_lr_on_plateau"}
-
-
-def test_a_rate_that_follows_the_evaluations_remembers_bad_ones_over_restarts(job: Job) -> None:
-    wont_do = {"patience": 1, "threshold": 9.0, "threshold_mode": "abs", "factor": 0.5}
-    training = {**PLATEAU, "lr_scheduler_kwargs": wont_do, "max_steps": 17, "logging_steps": 1}
-    wanted = changed(dict(job.config), training={**training, "metric_for_best_model": "f1"})
-    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 9, 11)
-
-    rates = {row["step"]: row["learning_rate"] for row in rows(plain) if "learning_rate" in row}
-    assert (result(again), [rates[step] for step in (12, 13, 17)]) == (result(plain), [1e-3, 5e-4, 5e-4])
 
 
 @pytest.mark.parametrize(
@@ -95,9 +78,7 @@ def test_a_metric_that_no_evaluation_has_ends_the_job_at_the_first_one(job: Job)
     assert word.message.endswith("array_equal. Choose one.")
 
 
-def test_further_splits_and_the_test_split_are_measured_the_same_after_a_stop_and_a_kill(
-    job: Job, tmp_path: Path
-) -> None:
+def test_further_splits_and_the_test_split_are_measured_the_same_after_a_kill(job: Job, tmp_path: Path) -> None:
     data = Path(str(job.config["dataset"]["uri"]).removeprefix("file://"))
     (tmp_path / "data").mkdir()
     for split, source in (("train", "train"), ("validation", "validation"), ("test", "validation")):
@@ -107,7 +88,7 @@ def test_further_splits_and_the_test_split_are_measured_the_same_after_a_stop_an
     wanted = changed(dict(job.config), dataset=dataset)
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     bare = replace(job, folder=job.folder / "bare").finish()
-    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 8, 14)
+    again = replace(job, config=wanted, folder=job.folder / "again").disturbed((14,), "SIGKILL")
 
     written = (plain.work / "output" / "final" / "test_predictions.jsonl").read_text()
     told = [json.loads(line) for line in written.splitlines()]

@@ -13,7 +13,6 @@ from finetune_trainer.errors import ConfigurationError
 from tests.trainer import tiny
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result, rows
-from tests.trainer.test_evaluation import taken_away
 
 pytestmark = pytest.mark.training
 
@@ -83,7 +82,7 @@ def test_all_of_the_authors_code_is_used_and_exact_over_restarts(job: Job, folde
     own = {"pythonPath": [str(folder)], **ALL}
     wanted = changed(dict(job.config), extensions=own, training={"logging_steps": 1})
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    again = taken_away(replace(job, config=wanted, folder=job.folder / "again"), 6, 12)
+    again = replace(job, config=wanted, folder=job.folder / "again").disturbed((12,), "SIGKILL")
 
     measured = {name for row in rows(plain) for name in row}
     assert (result(again), rows(plain)[-1]["step"], "eval_share_1" in measured) == (result(plain), 18, True)

@@ -11,7 +11,6 @@ from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tasks import prepared
 
-from tests.trainer import language
 from tests.trainer.resume_fixtures import changed
 from tests.trainer.running import Job, result
 
@@ -73,7 +72,7 @@ def test_a_model_with_its_own_code_is_exact_and_is_published_with_it(job: Job, r
     plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
     again = replace(job, config=wanted, folder=job.folder / "again")
 
-    assert result(language.disturbed_both_ways(again, 6, 14)) == result(plain)
+    assert result(again.disturbed((14,), "SIGKILL")) == result(plain)
     final = plain.work / "output" / "final"
     assert {each.name for each in final.glob("*.py")} == {"configuration_louder.py", "modeling_louder.py"}
     assert json.loads((final / "config.json").read_text())["auto_map"] == CLASSES
