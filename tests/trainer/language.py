@@ -6,7 +6,6 @@ from typing import Any
 from finetune_sandbox.hub import chats, rows
 
 from tests.trainer import tiny
-from tests.trainer.running import Job, Running
 
 MARKED = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}<|im_start|>assistant\n"
@@ -36,18 +35,3 @@ def blocks(place: Path, what: str, **more: Any) -> dict[str, Any]:
     }[what]
     dataset = {"uri": f"file://{place / what}", "columns": columns, **more.pop("data", {})}
     return {"task": task, "model": {"uri": f"file://{place / 'llama'}"}, "dataset": dataset, **more}
-
-
-def disturbed_both_ways(job: Job, asked: int, killed: int) -> Running:
-    """Ask the first attempt to stop after a step, take the second away after another, and let the third finish.
-
-    As in `Job.disturbed`, a request may come too late to be heard; then the first attempt is the last one.
-    """
-    first = job.attempt()
-    first.reach(asked)
-    first.stop()
-    first.end()
-    if first.has_finished():
-        return first
-    job.reported = first.progress or job.reported
-    return job.disturbed((killed,), "SIGKILL")

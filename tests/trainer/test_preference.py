@@ -1,6 +1,5 @@
-"""Preferences: the loss is TRL's, the reference stays what the model was, and restarts are exact."""
+"""Preferences: the loss is TRL's, the reference stays what the model was."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.tasks import Prepared, prepared
 
 from tests.trainer import language, tiny
-from tests.trainer.resume_fixtures import changed
-from tests.trainer.running import Job, result
 
 pytestmark = pytest.mark.training
 
@@ -126,12 +123,3 @@ def test_accumulated_pairs_cost_what_they_cost_at_once(peft: dict[str, Any], pla
 
     small = {**steps, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     assert logged(whole(place, training=small, **peft), tmp_path) == [pytest.approx(row, rel=1e-5) for row in at_once]
-
-
-def test_preferences_are_exact_over_restarts(job: Job, place: Path) -> None:
-    blocks = language.blocks(place, "pairs", preference={"beta": 0.5})
-    wanted = changed({**job.config, **blocks}, training={"max_steps": 12})
-    plain = replace(job, config=wanted, folder=job.folder / "plain").finish()
-    again = replace(job, config=wanted, folder=job.folder / "again")
-
-    assert result(language.disturbed_both_ways(again, 3, 8)) == result(plain)
