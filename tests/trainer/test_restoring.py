@@ -54,8 +54,9 @@ def test_a_later_attempt_of_a_job_without_checkpoints_starts_afresh(store: Volum
 def test_nothing_below_the_named_step_is_taken_unseen(store: VolumeStore, tmp_path: Path) -> None:
     published(store, tmp_path, 5)
 
-    with pytest.raises(RetryLater, match="step 10"):
+    with pytest.raises(RetryLater, match="step 10") as raised:
         step_of(search(store, FINETUNE_MIN_STEP="10"), tmp_path)
+    assert raised.value.reason == "CheckpointNotFound"
 
 
 def test_a_newer_bad_one_does_not_excuse_an_absent_named_one(store: VolumeStore, tmp_path: Path) -> None:
