@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from finetune_sandbox.wandb_server.embedded import WandbServer
 from finetune_trainer import outputs
 from finetune_trainer.contract import environment
 from finetune_trainer.contract.outcome import OutcomeKind
+from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.models import adapters
 from finetune_trainer.outputs import card
@@ -40,7 +41,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def pushing(job: Job, hub: Hub, **push: Any) -> Job:
     """The job with a push to the hub."""
     wanted = changed(dict(job.config), output={"hub": {"repo": REPO, **push}}, training=SHORT)
-    return replace(job, config=wanted, env={"HF_TOKEN": "hf_mine", "HF_ENDPOINT": hub.url})
+    return replace(job, config=wanted, env=told(hub))
+
+
+def told(hub: Hub) -> dict[str, str]:
+    """What a pod is told of the hub."""
+    return {"HF_TOKEN": "hf_mine", "HF_ENDPOINT": hub.url}
 
 
 def pushed(hub: Hub, repo: str = REPO) -> Path:
@@ -51,33 +57,61 @@ def final(running: Running) -> Path:
     return running.work / "output" / "final"
 
 
-def test_the_model_is_linked_to_a_registry_with_its_aliases(job: Job, server: WandbServer) -> None:
-    wanted = {"registry": {"collection": "model/reviews", "aliases": ["staging"]}}
-    tracked(job, server, "linked", output=wanted, training=SHORT).finish()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A finished job whose model went to every place, and the volume among them."""
 
+    running: Running
+    volume: Path
+
+
+@pytest.fixture(scope="module")
+def delivered(
+    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any], socket: Path, server: WandbServer, hub: Hub
+) -> Delivered:
+    folder = tmp_path_factory.mktemp("delivered")
+    volume = folder / "models"
+    (volume / "model").mkdir(parents=True)
+    (volume / "model" / "of-an-older-job").touch()
+    everywhere = {
+        "registry": {"collection": "model/reviews", "aliases": ["staging"]},
+        "volume": {"claimName": "models"},
+        "hub": {"repo": REPO},
+    }
+    one = tracked(Job(folder=folder, config=config, socket=socket), server, "linked", output=everywhere, training=SHORT)
+    env = {**one.env, **told(hub), environment.OUTPUT_DIR: str(volume)}
+    return Delivered(running=replace(one, env=env).finish(), volume=volume)
+
+
+@pytest.mark.usefixtures("delivered")
+def test_the_model_is_linked_to_a_registry_with_its_aliases(server: WandbServer) -> None:
     (linked,) = server.artifacts("reviews")
 
     assert (linked.run, linked.aliases, "model.safetensors" in linked.files) == ("linked", ("latest", "staging"), True)
 
 
-def test_a_link_without_an_artifact_is_refused_before_training(job: Job) -> None:
-    wanted = changed(dict(job.config), output={"registry": {"collection": "model/reviews"}})
-
-    word = replace(job, config=wanted).attempt().outcome()
-
-    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, "RegistryNeedsArtifact")
-
-
-def test_a_volume_has_the_model_and_nothing_else(job: Job, tmp_path: Path) -> None:
-    wanted = changed(dict(job.config), output={"volume": {"claimName": "models"}}, training=SHORT)
-    volume = tmp_path / "models"
-    (volume / "model").mkdir(parents=True)
-    (volume / "model" / "of-an-older-job").touch()
-
-    running = replace(job, config=wanted, env={environment.OUTPUT_DIR: str(volume)}).finish()
-
+def test_a_volume_has_the_model_and_nothing_else(delivered: Delivered) -> None:
+    volume = delivered.volume
     there = {path.relative_to(volume).as_posix(): hashed(path) for path in volume.rglob("*") if path.is_file()}
-    assert there == {f"model/{path.name}": hashed(path) for path in final(running).iterdir()}
+    assert there == {f"model/{path.name}": hashed(path) for path in final(delivered.running).iterdir()}
+
+
+def test_the_hub_gets_the_model_in_a_private_repository(delivered: Delivered, hub: Hub) -> None:
+    same = hashed(pushed(hub) / "model.safetensors") == hashed(final(delivered.running) / "model.safetensors")
+    assert (same, (pushed(hub).parent / ".private").read_text()) == (True, "hf_mine")
+
+
+def test_a_link_without_an_artifact_is_refused() -> None:
+    wanted = tiny.config(output={"registry": {"collection": "model/reviews"}}, wandb={"mode": "disabled"})
+
+    assert refusal(wanted).reason == "RegistryNeedsArtifact"
+
+
+def refusal(wanted: RunConfig) -> ConfigurationError:
+    """What is said before training."""
+    with pytest.raises(ConfigurationError) as raised:
+        outputs.check(wanted, surroundings({}))
+    return raised.value
 
 
 def test_a_volume_that_cannot_be_written_to_is_refused_before_training(job: Job, tmp_path: Path) -> None:
@@ -140,13 +174,6 @@ def test_the_room_that_a_model_needs_is_that_of_its_adapter_or_of_all_its_weight
     assert adapters.final_size(model, config) == wanted
 
 
-def test_the_hub_gets_the_model_in_a_private_repository(job: Job, hub: Hub) -> None:
-    running = pushing(job, hub).finish()
-
-    same = hashed(pushed(hub) / "model.safetensors") == hashed(final(running) / "model.safetensors")
-    assert (same, (pushed(hub).parent / ".private").read_text()) == (True, "hf_mine")
-
-
 def test_a_push_that_was_not_marked_is_done_once_more_and_changes_nothing(job: Job, hub: Hub) -> None:
     one = pushing(job, hub, repo="me/again")
     first = one.finish()
@@ -160,22 +187,21 @@ def test_a_push_that_was_not_marked_is_done_once_more_and_changes_nothing(job: J
 
 
 @pytest.mark.parametrize(
-    ("push", "token", "reason"),
+    ("repo", "token", "reason"),
     [
-        ({"repo": "others/tiny"}, "hf_mine", "HubPushRefused"),
-        ({}, "", "HubTokenMissing"),
-        ({"repo": "me/public"}, "hf_mine", "RepositoryIsPublic"),
+        ("others/tiny", "hf_mine", "HubPushRefused"),
+        ("me/new", "", "HubTokenMissing"),
+        ("me/public", "hf_mine", "RepositoryIsPublic"),
     ],
 )
-def test_a_push_that_cannot_succeed_is_refused_before_training(
-    push: dict[str, Any], token: str, reason: str, job: Job, hub: Hub
+def test_a_push_that_cannot_succeed_is_refused(
+    repo: str, token: str, reason: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (hub.root / "models" / "me" / "public" / "main").mkdir(parents=True, exist_ok=True)
-    one = pushing(job, hub, **push)
+    monkeypatch.setenv("HF_TOKEN", token)
+    wanted = tiny.config(output={"hub": {"repo": repo}}, hub={"endpoint": hub.url})
 
-    word = replace(one, env={**one.env, "HF_TOKEN": token}).attempt().outcome()
-
-    assert (word.kind, word.reason) == (OutcomeKind.CONFIGURATION, reason), word.message
+    assert refusal(wanted).reason == reason
 
 
 def test_a_card_says_what_the_model_is_and_is_the_same_after_a_disturbance(job: Job) -> None:
