@@ -22,16 +22,29 @@ pytestmark = pytest.mark.training
 SHORT = {"max_steps": 12, "eval_steps": 6, "dataloader_num_workers": 0}
 
 
-def logged(server: WandbServer, scratch: Path, folder: Path, name: str = "reviews", project: str = "tests") -> str:
-    """A folder as the newest version of an artifact; the uri of whatever is newest."""
-    Sdk({**server.environment(), "FOLDER": str(folder)}, scratch).run(f"""
-        run = wandb.init(project="{project}")
-        artifact = wandb.Artifact("{name}", "dataset")
-        artifact.add_dir(os.environ["FOLDER"])
-        run.log_artifact(artifact).wait()
-        run.finish()
+EXAMPLE = yaml.safe_load(
+    (Path(__file__).parents[2] / "examples" / "from-artifact.yaml").read_text().replace("my-team", "sandbox")
+)["spec"]
+PROJECT = EXAMPLE["wandb"]["project"]
+
+
+def log(server: WandbServer, scratch: Path, folder: Path, *artifacts: str) -> None:
+    """Make a folder the newest version of some artifacts, each `project/name`."""
+    said = {"FOLDER": str(folder), "ARTIFACTS": " ".join(artifacts)}
+    Sdk({**server.environment(), **said}, scratch).run("""
+        for project, name in (each.split("/") for each in os.environ["ARTIFACTS"].split()):
+            with wandb.init(project=project) as run:
+                artifact = wandb.Artifact(name, "dataset")
+                artifact.add_dir(os.environ["FOLDER"])
+                run.log_artifact(artifact).wait()
     """)
-    return f"wandb://sandbox/{project}/{name}:latest"
+
+
+@pytest.fixture(scope="module")
+def reviews(server: WandbServer, material: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The data as an artifact of the tests and as one of the example's; the uri of the newest of the tests."""
+    log(server, tmp_path_factory.mktemp("client"), material / "data", "tests/reviews", f"{PROJECT}/new-reviews")
+    return "wandb://sandbox/tests/reviews:latest"
 
 
 def reading(job: Job, uri: str, **blocks: Any) -> dict[str, Any]:
@@ -40,11 +53,10 @@ def reading(job: Job, uri: str, **blocks: Any) -> dict[str, Any]:
 
 
 def test_a_resumed_job_goes_on_with_the_version_that_it_began_with(
-    job: Job, server: WandbServer, material: Path, tmp_path: Path
+    job: Job, server: WandbServer, reviews: str, material: Path, tmp_path: Path
 ) -> None:
-    uri = logged(server, tmp_path / "client", material / "data")
-    plain = tracked(job, server, "first-version", **reading(job, uri)).finish()
-    disturbed = tracked(job, server, "moved", **reading(job, uri))
+    plain = tracked(job, server, "first-version", **reading(job, reviews)).finish()
+    disturbed = tracked(job, server, "moved", **reading(job, reviews))
     running = disturbed.attempt()
     running.reach(5)
     running.stop()
@@ -53,24 +65,18 @@ def test_a_resumed_job_goes_on_with_the_version_that_it_began_with(
     other.mkdir()
     for split in ("train", "validation"):
         (other / f"{split}.jsonl").write_text("".join((material / "data" / f"{split}.jsonl").open().readlines()[::-1]))
-    logged(server, tmp_path / "client", other)
+    log(server, tmp_path / "client", other, "tests/reviews")
 
     assert (result(disturbed.finish()), server.run("moved").inputs) == (result(plain), ("reviews:v0",))
 
 
-def test_the_example_goes_on_from_the_best_model_of_another_job(
-    job: Job, server: WandbServer, material: Path, tmp_path: Path
-) -> None:
-    text = (Path(__file__).parents[2] / "examples" / "from-artifact.yaml").read_text()
-    spec = yaml.safe_load(text.replace("my-team", "sandbox"))["spec"]
-    project = spec["wandb"]["project"]
+@pytest.mark.usefixtures("reviews")
+def test_the_example_goes_on_from_the_best_model_of_another_job(job: Job, server: WandbServer) -> None:
     best = {**SHORT, "save_strategy": "steps", "save_steps": 6, "load_best_model_at_end": True}
-    reviews = {"project": project, "name": "reviews"}
-    tracked(job, server, "teacher", training=best, wandb=reviews).finish()
-    logged(server, tmp_path / "client", material / "data", "new-reviews", project)
-    still = {**spec["model"], "freeze": ["bert.*"]}
+    tracked(job, server, "teacher", training=best, wandb={"project": PROJECT, "name": "reviews"}).finish()
+    still = {**EXAMPLE["model"], "freeze": ["bert.*"]}
 
-    blocks = {"model": still, "dataset": spec["dataset"], "wandb": {"project": project}}
+    blocks = {"model": still, "dataset": EXAMPLE["dataset"], "wandb": {"project": PROJECT}}
     tracked(job, server, "pupil", training=SHORT, **blocks).finish()
 
     encoders = [encoder(server, name) for name in ("teacher", "pupil")]
@@ -86,11 +92,8 @@ def encoder(server: WandbServer, name: str) -> dict[str, bytes]:
     return {one: value.tobytes() for one, value in tensors.items() if one.startswith("bert.")}
 
 
-def test_only_the_first_of_two_pods_needs_the_key(
-    job: Job, server: WandbServer, material: Path, tmp_path: Path
-) -> None:
-    uri = logged(server, tmp_path / "client", material / "data")
-    first = tracked(job, server, "gang", **reading(job, uri, compute={"nodes": 2}))
+def test_only_the_first_of_two_pods_needs_the_key(job: Job, server: WandbServer, reviews: str) -> None:
+    first = tracked(job, server, "gang", **reading(job, reviews, compute={"nodes": 2}))
     second = replace(first, folder=job.folder / "second", env={})
     meeting = {"FINETUNE_RENDEZVOUS": f"127.0.0.1:{free_port()}"}
 
@@ -113,17 +116,13 @@ def test_the_data_are_on_record_once_however_often_the_job_starts(job: Job, serv
 
 
 @pytest.mark.parametrize(
-    ("uri", "env", "reason"),
-    [
-        ("wandb://sandbox/tests/nothing:latest", {}, "ArtifactNotFound"),
-        ("wandb://sandbox/tests/nothing:latest", {"WANDB_API_KEY": ""}, "WandbKeyMissing"),
-        ("ftp://host/reviews.csv", {}, "Unsupported"),
-    ],
+    ("env", "reason"), [({}, "ArtifactNotFound"), ({"WANDB_API_KEY": ""}, "WandbKeyMissing")], ids=["name", "key"]
 )
 def test_what_cannot_be_read_is_said_before_training(
-    uri: str, env: dict[str, str], reason: str, job: Job, server: WandbServer
+    env: dict[str, str], reason: str, job: Job, server: WandbServer
 ) -> None:
-    one = replace(tracked(job, server, "absent", **reading(job, uri)), volume=True)
+    absent = reading(job, "wandb://sandbox/tests/nothing:latest")
+    one = replace(tracked(job, server, "absent", **absent), volume=True)
     word = replace(one, env={**one.env, **env}).attempt().outcome()
 
     assert (word.kind, word.reason, "dataset.uri" in word.message) == (OutcomeKind.CONFIGURATION, reason, True)
@@ -133,8 +132,9 @@ def test_a_scheme_that_is_not_read_is_said_with_its_field() -> None:
     with pytest.raises(
         ConfigurationError,
         match=r"tokenizer\.uri: ftp://host/t cannot be read; hf://, file://, wandb://, s3://, gs:// can\.",
-    ):
+    ) as raised:
         sources.folder("ftp://host/t", None, what="tokenizer")
+    assert raised.value.reason == "Unsupported"
 
 
 def test_a_place_without_versions_is_read_as_it_is_written(tmp_path: Path) -> None:
