@@ -32,10 +32,15 @@ UNEVEN = {f"{rows} rows {way}": (rows, SHARED_OUT[way]) for rows in (9, 15) for 
 
 IN_FOUR_BITS = {"peft": {"method": "qlora", "r": 4}}
 ZERO_3 = SHARED_OUT["zero-3"]
+TWO_MODULES = {"targetModules": ["q_proj", "v_proj"]}
+"""Every matrix that is shared out has its price."""
 IN_PARTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "a DoRA in packed texts": ("texts", {"tokenizer": {"maxLength": 64, "packing": True}, "peft": {"method": "dora"}}),
+    "a DoRA in packed texts": (
+        "texts",
+        {"tokenizer": {"maxLength": 64, "packing": True}, "peft": {"method": "dora", **TWO_MODULES}},
+    ),
     "preferences": ("pairs", {}),
-    "preferences of a LoRA": ("pairs", {"peft": {"method": "lora"}}),
+    "preferences of a LoRA": ("pairs", {"peft": {"method": "lora", **TWO_MODULES}}),
 }
 """What two ranks learn that share a model out."""
 
