@@ -1,42 +1,16 @@
-"""Reads jobs from YAML as kubectl does, which is not as PyYAML does."""
+"""Reads jobs from files, as kubectl does."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 from finetune_operator import names
+from finetune_operator.api.kubernetes_yaml import documents
 
 
 class JobFileError(Exception):
     """A file that holds no jobs; the message says what it holds, and the next step."""
-
-
-class KubernetesLoader(yaml.SafeLoader):
-    """Takes 2e-5 for a number and a date for a string, and no key twice."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping; raises ConstructorError where PyYAML would let the last of two values win."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"{key.value} stands there twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-KubernetesLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def jobs(file: str) -> tuple[dict[str, Any], ...]:
@@ -46,17 +20,17 @@ def jobs(file: str) -> tuple[dict[str, Any], ...]:
 
 def jobs_and_others(file: str) -> tuple[tuple[dict[str, Any], ...], tuple[dict[str, Any], ...]]:
     """The jobs in a file, or on standard input for `-`, and the ConfigMaps and Secrets beside them."""
-    documents = _documents(file)
-    found = tuple(_named(d) for d in documents if is_meant_as_job(d))
+    read = _documents(file)
+    found = tuple(_named(d) for d in read if is_meant_as_job(d))
     if not found:
         raise JobFileError(f"{file} holds no {names.KIND}. Write one as in the examples.")
-    return found, tuple(d for d in documents if isinstance(d, dict) and d.get("kind") in {"ConfigMap", "Secret"})
+    return found, tuple(d for d in read if isinstance(d, dict) and d.get("kind") in {"ConfigMap", "Secret"})
 
 
 def _documents(file: str) -> list[Any]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return [each for document in yaml.load_all(text, KubernetesLoader) for each in _unfolded(document)]
+        return [each for document in documents(text) for each in _unfolded(document)]
     except OSError as error:
         raise JobFileError(f"{file} cannot be read: {error.strerror}. Correct the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from finetune_operator.api import crd
 from finetune_operator.api.admission import defaulted
+from finetune_operator.api.kubernetes_yaml import Plain
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.build.attempt import Attempt
 from finetune_operator.build.config_map import config_map
@@ -39,7 +40,8 @@ def main(options: argparse.Namespace) -> int:
             sys.stderr.writelines(f"{options.file}: {violation}\n" for violation in found)
             status = 1
             continue
-        print(yaml.dump_all(objects(job, options), Dumper=crd.Plain, sort_keys=False), end="")
+        made = yaml.dump_all(objects(job, options), Dumper=Plain, sort_keys=False, explicit_start=True)
+        print(made, end="")
     return status
 
 

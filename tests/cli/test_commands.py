@@ -95,8 +95,20 @@ def test_a_file_without_jobs_does_not_hide_the_others(tmp_path: Path, capsys: py
     assert (status, said.out, "holds no FineTuneJob" in said.err) == (1, f"{BASE}: base is valid.\n", True)
 
 
-def test_numbers_are_read_as_kubectl_reads_them() -> None:
-    assert base()["spec"]["training"]["learning_rate"] == 2e-5
+@pytest.mark.parametrize(
+    ("said", "instead", "answer"),
+    [
+        ("label: label", "label: y", "spec.dataset.columns.label: must be of type string."),
+        ("num_train_epochs: 3", "max_steps: 1e3", "is valid."),
+        ("config: mrpc", "revision: 12:30", "is valid."),
+    ],
+)
+def test_words_are_read_as_kubectl_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, instead: str, answer: str
+) -> None:
+    (tmp_path / "job.yaml").write_text(Path(BASE).read_text().replace(said, instead))
+    main(["validate", str(tmp_path / "job.yaml")])
+    assert capsys.readouterr().out.endswith(f"{answer}\n")
 
 
 def test_a_job_of_another_version_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +141,15 @@ def test_a_gang_is_rendered_with_its_service(tmp_path: Path, capsys: pytest.Capt
     rendered = list(yaml.safe_load_all(capsys.readouterr().out))
     images = [m["spec"]["containers"][0]["image"] for m in rendered if m["kind"] == "Pod"]
     assert ([m["kind"] for m in rendered], images) == (["ConfigMap", "Service", "Pod", "Pod"], ["trainer:1"] * 2)
+
+
+def test_several_jobs_are_rendered_as_documents_of_one_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "jobs.yaml").write_text(f"{Path(BASE).read_text()}\n---\n{Path(BASE).read_text()}")
+    main(["render", str(tmp_path / "jobs.yaml")])
+    kinds = [manifest["kind"] for manifest in yaml.safe_load_all(capsys.readouterr().out)]
+    assert kinds == ["ConfigMap", "Pod"] * 2
 
 
 def test_an_invalid_job_is_not_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

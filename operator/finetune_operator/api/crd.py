@@ -6,6 +6,7 @@ import yaml
 from finetune_trainer.contract.refused_arguments import OWNED, REMOVED
 
 from finetune_operator import names
+from finetune_operator.api.kubernetes_yaml import Plain
 from finetune_operator.api.rule import Rule
 from finetune_operator.api.rules import RULES
 from finetune_operator.api.status import FineTuneJobStatus
@@ -121,15 +122,6 @@ def validation(rule: Rule) -> dict[str, str]:
     made = {"rule": rule.rule, "message": rule.message, "reason": rule.reason}
     further = {"messageExpression": rule.message_expression, "fieldPath": rule.field}
     return made | {name: text for name, text in further.items() if text}
-
-
-class Plain(yaml.SafeDumper):
-    """Writes every node out, without anchors, lists indented, and sentences on one line."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        """Write a node again rather than refer to it."""
-        del data
-        return True
 
 
 def text() -> str:
