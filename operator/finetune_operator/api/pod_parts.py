@@ -1,12 +1,15 @@
 """The parts of a pod that a job may describe: typed in the CRD, plain dicts in here, for they go into pods."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from finetune_trainer.contract.model import Model
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+"""An amount as Kubernetes writes it, for example 500m, 1.5 or 64Gi."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +158,13 @@ class VolumeMount(Model):
     """Whether it is mounted read-only."""
 
 
+Quantity = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=QUANTITY)]
+
+
 class Resources(Model):
     """Further requests and limits of the trainer's container."""
 
-    requests: dict[str, int | str] = {}
+    requests: dict[str, Quantity] = {}
     """What the scheduler reserves, by resource name."""
-    limits: dict[str, int | str] = {}
+    limits: dict[str, Quantity] = {}
     """What the container may use, by resource name."""

@@ -90,13 +90,41 @@ VOLUMES = (
     ),
 )
 
-LABELS = tuple(
-    Rule(
-        at=f"spec.podTemplate.{block}",
-        rule=f"self.all(k, !k.startsWith('{names.GROUP}/'))",
-        message=f"{block.capitalize()} that begin with {names.GROUP}/ are the operator's; leave them out.",
+WORD = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+HOST = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+WORDED = "at most 63 letters, digits, -, _ and ., a letter or digit first and last"
+
+
+def named(at: str) -> Rule:
+    """The names in a map are such as Kubernetes lets a label or an annotation have."""
+    return Rule(
+        at=at,
+        # Of an annotation, Kubernetes takes a prefix in capitals too.
+        rule=f"self.all(k, k.matches('^({'?i:' * at.endswith('annotations')}{HOST}/)?{WORD}$'))",
+        message=f"A name here is like team or example.com/team, with {WORDED}; correct it.",
     )
-    for block in ("labels", "annotations")
+
+
+def labeled(at: str) -> Rule:
+    """The values in a map are such as Kubernetes lets a label have."""
+    return Rule(
+        at=at,
+        rule=f"self.all(k, self[k].matches('^({WORD})?$'))",
+        message=f"A label's value is empty or has {WORDED}; correct it.",
+    )
+
+
+LABELS = (
+    *(
+        Rule(
+            at=f"spec.podTemplate.{block}",
+            rule=f"self.all(k, !k.startsWith('{names.GROUP}/'))",
+            message=f"{block.capitalize()} that begin with {names.GROUP}/ are the operator's; leave them out.",
+        )
+        for block in ("labels", "annotations")
+    ),
+    *(named(f"spec.podTemplate.{block}") for block in ("labels", "annotations", "nodeSelector")),
+    *(labeled(f"spec.podTemplate.{block}") for block in ("labels", "nodeSelector")),
 )
 
 GPU = "^(nvidia\\\\.com|amd\\\\.com|gpu\\\\.intel\\\\.com|habana\\\\.ai)/"

@@ -111,10 +111,17 @@ class Converter:
 
     def mapping(self, values: Schema, path: str) -> Schema:
         """A map by name: of one type, of quantities, or of anything."""
-        if values.get("anyOf") == [{"type": "integer"}, {"type": "string"}]:
-            quantity: Schema = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
-            return {"additionalProperties": {"description": "A quantity, for example 500m or 64Gi.", **quantity}}
+        if [each.get("type") for each in values.get("anyOf", ())] == ["integer", "string"]:
+            return {"additionalProperties": self.quantity(*values["anyOf"])}
         if values.get("$ref") == "#/$defs/JsonValue" or not values:
             return dict(UNTYPED)
         value = {"description": f"One entry of {path.rpartition('.')[2]}."} | self.node(values, f"{path}.*")
         return {"additionalProperties": value}
+
+    def quantity(self, number: Schema, text: Schema) -> Schema:
+        """An integer or a string, with the bounds of both: what bounds one kind says nothing of the other."""
+        bounds = {
+            key: given[key] for given in (number, text) for key in (*KEPT, *KEPT_TOO) if key in given and key != "type"
+        }
+        kinds: Schema = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
+        return {"description": "A quantity, for example 500m or 64Gi."} | bounds | kinds

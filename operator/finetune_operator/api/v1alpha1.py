@@ -23,9 +23,6 @@ Volume = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Volume)]
 VolumeMount = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.VolumeMount)]
 Resources = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Resources)]
 
-QUANTITY = r"^[0-9]+(\.[0-9]+)?([EPTGMk]i?|m|)$"
-"""An amount as Kubernetes writes it, for example 500m, 1.5 or 64Gi."""
-
 
 class SecretKeyReference(Model):
     """A key of a Secret in the job's namespace."""
@@ -77,7 +74,7 @@ class Compute(Model):
     """The name under which nodes advertise GPUs."""
     cpus_per_node: int | None = Field(default=None, ge=1)
     """The CPUs each pod requests; its processes share them as OMP threads."""
-    memory_per_node: str | None = Field(default=None, pattern=QUANTITY)
+    memory_per_node: str | None = Field(default=None, pattern=pod_parts.QUANTITY)
     """The memory each pod requests and is limited to, for example 64Gi."""
     min_nodes: int | None = Field(default=None, ge=1)
     """The fewest pods with which to go on when the cluster has no room for all."""
