@@ -12,6 +12,8 @@ from finetune_operator.api.structural import Schema
 from finetune_operator.api.unsupported import unsupported
 from finetune_operator.api.v1alpha1 import FineTuneJobSpec
 
+from finetune_cli.metadata import METADATA
+
 READABLE_METADATA = ("name", "generateName")
 """What CEL sees of metadata."""
 
@@ -27,7 +29,9 @@ def admission(job: dict[str, Any]) -> tuple[Violation, ...]:
     filled = defaulted({k: v for k, v in job.items() if k != "status"}, schema())
     refused = (*identity(filled), *violations(filled, schema()))
     # Like the API server, judge by rules only what has the right shape.
-    if refused or (refused := tuple(broken_rules(visible(filled), schema()))):
+    if refused or (
+        refused := (*broken_rules(filled["metadata"], METADATA, "metadata"), *broken_rules(visible(filled), schema()))
+    ):
         return refused
     return unsupported(FineTuneJobSpec.model_validate(filled["spec"]))
 
@@ -37,9 +41,7 @@ def identity(job: dict[str, Any]) -> Iterator[Violation]:
     for field, wanted in (("apiVersion", names.API_VERSION), ("kind", names.KIND)):
         if job.get(field) != wanted:
             yield Violation(field=field, message=f"must be {wanted}.")
-    metadata = job.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-        yield Violation(field="metadata.name", message="Required value: every job has a name.")
+    yield from violations(job.get("metadata", {}), METADATA, "metadata")
 
 
 def visible(job: dict[str, Any]) -> dict[str, Any]:

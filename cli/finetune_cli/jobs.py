@@ -45,15 +45,13 @@ def _unfolded(document: Any) -> list[Any]:
 
 
 def _named(job: dict[str, Any]) -> dict[str, Any]:
-    """The job with a name such as the API server makes for `generateName`."""
-    metadata = job.get("metadata")
-    if (
-        isinstance(metadata, dict)
-        and isinstance(prefix := metadata.get("generateName"), str)
-        and "name" not in metadata
-    ):
-        return {**job, "metadata": {**metadata, "name": f"{prefix}xxxxx"}}
-    return job
+    """The job without nulls in its metadata, and with a name such as the API server makes for `generateName`."""
+    if not isinstance(job.get("metadata"), dict):
+        return job
+    metadata = {name: value for name, value in job["metadata"].items() if value is not None}
+    if isinstance(prefix := metadata.get("generateName"), str):
+        metadata = {"name": f"{prefix}xxxxx", **metadata}
+    return {**job, "metadata": metadata}
 
 
 def is_meant_as_job(document: object) -> bool:

@@ -125,6 +125,26 @@ def test_a_job_of_the_wrong_shape_is_answered(tmp_path: Path, changed: dict[str,
     assert main(["validate", str(tmp_path / "job.yaml")]) == 1
 
 
+@pytest.mark.parametrize(
+    ("metadata", "answer"),
+    [
+        ("labels: {team: 1}", "metadata.labels.team: must be of type string."),
+        ("annotations: {date: y}", "metadata.annotations.date: must be of type string."),
+        ("namspace: x", 'unknown field "metadata.namspace". Did you mean namespace?'),
+        ("labels: {team: A B!}", "metadata.labels: A label's value is empty or has at most 63 letters"),
+        ("labels: {a b: x}", "metadata.labels: A name here is like team or example.com/team"),
+        ("annotations: {A.com/a: a b!}, labels: null, creationTimestamp: null, generateName: x", " is valid."),
+    ],
+)
+def test_metadata_is_answered_as_by_kubectl(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metadata: str, answer: str
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(Path(BASE).read_text().replace("name: base", f"name: base, {metadata}"))
+    statuses = {main([command, str(file)]) for command in ("validate", "render")}
+    assert (answer in capsys.readouterr().out, statuses) == (True, {int("is valid" not in answer)})
+
+
 def test_the_crd_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["crd"])
     assert (status, capsys.readouterr().out) == (0, text())
