@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer.contract import environment
+
 from finetune_cli.jobs import JobFileError
 
 NEEDS_THE_TRAINER = (
@@ -25,7 +27,7 @@ def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
         file = Path(scratch) / "run.json"
         file.write_text(json.dumps(_here(_run_config(job), mounts)))
         command = [sys.executable, "-m", "finetune_trainer.examine", str(file)]
-        done = subprocess.run(command, env=_environment(job), stdout=subprocess.PIPE, check=False)
+        done = subprocess.run(command, env=_environment(job, scratch), stdout=subprocess.PIPE, check=False)
     if not done.stdout:
         raise JobFileError("The trainer could not look at the job; what it printed says why.")
     return tuple(_there(f"{found['reason']}: {found['message']}", mounts) for found in json.loads(done.stdout))
@@ -64,10 +66,11 @@ def _there(message: str, mounts: dict[str, Path]) -> str:
     return message
 
 
-def _environment(job: dict[str, Any]) -> dict[str, str]:
-    """This user's variables, with the addresses that the job names."""
+def _environment(job: dict[str, Any], scratch: str) -> dict[str, str]:
+    """This user's variables, with the addresses that the job names, and the folder for what is fetched."""
     spec = job["spec"]
     named = {
+        environment.WORK_DIR: scratch,
         "HF_ENDPOINT": (spec.get("hub") or {}).get("endpoint"),
         "WANDB_BASE_URL": (spec.get("wandb") or {}).get("baseUrl"),
     }
