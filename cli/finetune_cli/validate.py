@@ -68,12 +68,20 @@ def is_valid(file: str, job: dict[str, Any], mounts: dict[str, Path] | None = No
     found: tuple[object, ...] = admission(job)
     if mounts is not None and not found:
         _say(f"{file}: {name}: reading tokenizer, data and the model's configuration ...", only_to_a_person=True)
-        found = deep.findings(job, mounts)
+        found = _looked_at(job, mounts)
     for violation in found:
         _say(f"{file}: {name}: {violation}")
     if not found:
         _say(f"{file}: {name} is valid.")
     return not found
+
+
+def _looked_at(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[object, ...]:
+    """What the trainer finds, or why it could not look; other jobs are judged all the same."""
+    try:
+        return deep.findings(job, mounts)
+    except JobFileError as error:
+        return (error,)
 
 
 def _say(line: str, *, only_to_a_person: bool = False) -> None:

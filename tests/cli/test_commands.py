@@ -95,6 +95,16 @@ def test_a_file_without_jobs_does_not_hide_the_others(tmp_path: Path, capsys: py
     assert (status, said.out, "holds no FineTuneJob" in said.err) == (1, f"{BASE}: base is valid.\n", True)
 
 
+def test_a_job_at_which_the_trainer_cannot_look_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "finetune_trainer.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status = main(["validate", "--deep", BASE, BASE, file_of(tmp_path, task="nonsense")])
+    said = capsys.readouterr().out.splitlines()
+    assert (status, ["The trainer could not look" in line for line in said]) == (1, [True, True, False])
+
+
 @pytest.mark.parametrize(
     ("said", "instead", "answer"),
     [
