@@ -111,10 +111,15 @@ def settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
                 "ModelConfigUnknown",
                 f"model.config: {name} is not a setting of a {found.model_type} model. Correct or remove it.",
             )
-        setattr(found, name, value)
+        setattr(found, name, _of_the_kind(getattr(found, name), value))
     for name, value in task.items():
         setattr(found, name, value)
     return found
+
+
+def _of_the_kind(known: Any, value: Any) -> Any:
+    """The value, as a float where the known one is: kubectl sends 1.0 as 1, which transformers refuses there."""
+    return float(value) if isinstance(known, float) and type(value) is int else value
 
 
 def _in_words(problem: Exception, config: RunConfig) -> Exception:
