@@ -1,5 +1,7 @@
 """The report after a local run: short, plain, at most 80 columns."""
 
+import textwrap
+
 from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.status import Cause, Phase
 from finetune_operator.api.v1alpha1 import FineTuneJob
@@ -7,6 +9,8 @@ from finetune_sandbox.comparison import Comparison
 from finetune_sandbox.workstation import NAMESPACE, Workstation
 
 LOG_LINES = 25
+COLUMNS = 80
+STEP = "train/global_step"
 
 
 def has_succeeded(job: FineTuneJob) -> bool:
@@ -18,8 +22,20 @@ def summary(job: FineTuneJob, run_page: str | None, comparison: Comparison | Non
     """Print what happened to a job that has succeeded."""
     for name, value in facts(job, run_page, comparison):
         print(f"{name + ':':<36} {value}")
-    if comparison and comparison.first_difference:
-        print(comparison.first_difference)
+    if comparison and (said := parting(comparison)):
+        print(textwrap.fill(said, COLUMNS, break_long_words=False, break_on_hyphens=False))
+
+
+def parting(comparison: Comparison) -> str | None:
+    """Where the run and its undisturbed twin part, in a sentence; None when they do not."""
+    for number, (ours, theirs) in enumerate(zip(comparison.left.rows, comparison.right.rows, strict=False)):
+        here, there = dict(ours), dict(theirs)
+        differing = (name for name in sorted({*here, *there}) if here.get(name) != there.get(name))
+        if column := next(differing, None):
+            values = f"{here.get(column)!s:.40} here and {there.get(column)!s:.40} in the undisturbed run"
+            place = f"step {here[STEP]}" if STEP in here else f"row {number}"
+            return f"They part at {place}, where {column} is {values}."
+    return comparison.first_difference
 
 
 def facts(job: FineTuneJob, run_page: str | None, comparison: Comparison | None = None) -> tuple[tuple[str, str], ...]:
