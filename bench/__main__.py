@@ -61,9 +61,11 @@ async def examples(_: Path, *, quick: bool) -> None:
     before = machine()
     figures = await asyncio.to_thread(gallery.measured, gallery.QUICK if quick else gallery.FULL)
     print(gallery.shown(figures))
-    keep(f"examples{'-quick' * quick}", figures, before)
+    kept = keep(f"examples{'-quick' * quick}", figures, before)
     if not quick:
         gallery.put_down(figures)
+    if broken := gallery.failed(figures):
+        raise gallery.ExamplesFailed(f"These examples failed: {', '.join(broken)}. What each said last is in {kept}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,11 @@ def ran(name: str, given: argparse.Namespace) -> int:
         options = ("--quick",) * given.quick + (("--folder", str(given.folder)) if given.folder else ())
         return network.inside((name, *options))
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
-        asyncio.run(PARTS[name].measure(given.folder or Path(made), quick=given.quick))
+        try:
+            asyncio.run(PARTS[name].measure(given.folder or Path(made), quick=given.quick))
+        except gallery.ExamplesFailed as failure:
+            print(failure)
+            return 1
     return 0
 
 

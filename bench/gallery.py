@@ -21,6 +21,10 @@ FULL = tuple(sorted(path.stem for path in EXAMPLES.glob("*.yaml") if path.stem n
 PATIENCE = 1800
 
 
+class ExamplesFailed(Exception):
+    """Examples did not come to their end; the message names them."""
+
+
 def measured(examples: Sequence[str]) -> dict[str, Any]:
     """Seconds and steps of each example, from the command to its end; nothing is left over between them."""
     return {name: _run(name) for name in examples}
@@ -45,9 +49,18 @@ def shown(figures: Mapping[str, Any]) -> str:
 
 def put_down(figures: Mapping[str, Any]) -> None:
     """Write the seconds into the gallery's rows."""
-    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_seconds(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+
+
+def with_seconds(page: str, figures: Mapping[str, Any]) -> str:
+    """The page with the new seconds; an example that failed keeps its old ones."""
     for name, each in figures.items():
-        seconds = f"{each['seconds']:.0f}" if "steps" in each else ""
-        row = rf"^(\| \[{re.escape(name)}\]\(.*\|)[^|\n]*\|$"
-        text = re.sub(row, rf"\g<1> {seconds} |", text, flags=re.MULTILINE)
-    PAGE.write_text(text, encoding="utf-8")
+        if name not in failed(figures):
+            row = rf"^(\| \[{re.escape(name)}\]\(.*\|)[^|\n]*\|$"
+            page = re.sub(row, rf"\g<1> {each['seconds']:.0f} |", page, flags=re.MULTILINE)
+    return page
+
+
+def failed(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """The examples that did not come to their end."""
+    return tuple(name for name, each in figures.items() if "failed" in each)
