@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v /usr/bin/python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin
+can = -c 'import $(1), sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+NO_PYTHON := $(PYTHON) is no Python 3.11 or newer with venv. Run apt install python3-venv, or make setup PYTHON=/another/python3.
 PACKAGES := operator trainer_image cli sandbox
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -15,8 +17,11 @@ help: ## List the targets.
 
 setup: $(VENV)/.ready ## Install the locked environment into .venv (5 GB: torch).
 
+# Again where a setup was broken off, or an older Python made it.
 $(VENV)/.ready: locks/dev.txt pyproject.toml
-	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python $(call can,pip) || { \
+		$(PYTHON) $(call can,ensurepip) || { echo "$(NO_PYTHON)" >&2; exit 1; }; \
+		$(PYTHON) -m venv --clear $(VENV); }
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(RUN)/uv pip install --quiet --python $(RUN)/python --compile-bytecode -r locks/dev.txt
 	$(RUN)/uv pip install --quiet --python $(RUN)/python --no-deps -e .
