@@ -1,6 +1,7 @@
 """What many tests stand on, started when a test first asks: a real control plane, a Hub, forkservers of trainers."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ CONTROLLERS = (
 """Whom a job meets; the others would watch all the same, and cost."""
 CRDS = Path(__file__).parent.parent / "crds"
 _numbers = itertools.count(1)
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # Torch's idle threads spin, which doubles the CPU time of tiny models.
 
 
 @pytest.fixture(scope="session")
