@@ -10,6 +10,8 @@ from finetune_operator.api.structural import Schema
 from finetune_operator.cluster.port import JOB, POD, Kind, Manifest, Refused
 from finetune_operator.names import MAX_JOB_NAME
 
+from finetune_sandbox.nodes import NotAQuantity, quantity
+
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
@@ -93,6 +95,14 @@ def _admitted_pod(manifest: Manifest, priorities: dict[str, int]) -> Manifest:
     return manifest | {"spec": spec, "status": {"phase": "Pending"}}
 
 
+def _refuse_no_quantity(amounts: Iterable[str | int]) -> None:
+    for each in amounts:
+        try:
+            quantity(each)
+        except NotAQuantity as wrong:
+            raise Refused(f'Pod in version "v1" cannot be handled as a Pod: {wrong}') from wrong
+
+
 def _priority(pod: str, spec: dict[str, Any], priorities: dict[str, int]) -> int:
     wanted = spec.get("priorityClassName")
     if wanted and wanted not in priorities:
@@ -104,6 +114,7 @@ def _admitted_container(container: dict[str, Any]) -> dict[str, Any]:
     resources = container.get("resources") or {}
     limits = resources.get("limits") or {}
     requests = {**limits, **(resources.get("requests") or {})}
+    _refuse_no_quantity((*limits.values(), *requests.values()))
     return {
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",

@@ -1,5 +1,6 @@
 """What a Node object looks like, with GPUs that need not exist, and how pods are counted against it."""
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -38,16 +39,27 @@ def ready_condition(*, ready: bool = True) -> dict[str, Any]:
 
 
 SUFFIXES = {
-    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("", "k", "M", "G", "T", "P", "E"))},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", *"kMGTPE"), start=-3)},
     **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
-    "m": Decimal("0.001"),
 }
+QUANTITY = re.compile(
+    r"(?P<number>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[KMGTPE]i|[numkMGTPE]?)(?P<exponent>(?<![A-Za-z])[eE][+-]?[0-9]+)?"
+)
+
+
+class NotAQuantity(ValueError):
+    """A text that is no amount; the message is the API server's."""
+
+    def __init__(self) -> None:
+        super().__init__("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
 
 
 def quantity(text: str | float) -> Decimal:
-    """A Kubernetes quantity, for example 500m or 64Gi, as a number."""
-    digits = str(text).rstrip("kMGTPEim")
-    return Decimal(digits) * SUFFIXES[str(text)[len(digits) :]]
+    """A Kubernetes quantity, for example 500m, 64Gi or 1e3, as a number. Raises `NotAQuantity`."""
+    found = QUANTITY.fullmatch(str(text))
+    if found is None:
+        raise NotAQuantity
+    return Decimal(found["number"] + (found["exponent"] or "")) * SUFFIXES[found["suffix"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """The plan of the scheduler in memory: who gets a GPU, who loses it, and what is said to whoever waits."""
 
+from decimal import Decimal
 from typing import Any
 
+import pytest
 from finetune_operator.cluster.port import Manifest
 from finetune_sandbox.memory_scheduler import Bind, Preempt, Step, Wait, plan
-from finetune_sandbox.nodes import node_manifest
+from finetune_sandbox.nodes import NotAQuantity, node_manifest, quantity
 
 
 def pod(name: str, *, gpus: int = 1, priority: int = 0, on: str | None = None, **status: Any) -> Manifest:
@@ -85,3 +87,17 @@ def test_the_sentences_are_those_of_the_real_scheduler() -> None:
 
 def test_without_nodes_a_pod_waits() -> None:
     assert plan([], [pod("a")]) == (Wait(pod=pod("a"), message="no nodes available to schedule pods"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("500m", "0.5"), ("64Gi", "68719476736"), ("1e3", "1000"), ("12E", "12e18"), ("12E3", "12000"), (".5", "0.5")],
+)
+def test_an_amount_is_read_as_kubernetes_reads_it(text: str, amount: str) -> None:
+    assert quantity(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize("text", ["16GB", "", "Gi", "1 Gi", "1ke3"])
+def test_what_is_no_amount_is_refused_with_the_sentence_of_the_api_server(text: str) -> None:
+    with pytest.raises(NotAQuantity, match=r"^quantities must match the regular expression '"):
+        quantity(text)

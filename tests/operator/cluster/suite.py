@@ -98,6 +98,12 @@ class ClusterSuite:
         with pytest.raises(Refused, match="not found"):
             await cluster.create(CONFIG_MAP, config_map("nowhere"))
 
+    async def test_an_amount_that_is_none_is_refused(self, cluster: Cluster, namespace: str) -> None:
+        container = {"name": "a", "image": "none", "resources": {"requests": {"memory": "16GB"}}}
+        pod = {"metadata": {"name": "a", "namespace": namespace}, "spec": {"containers": [container]}}
+        with pytest.raises(Refused, match="cannot be handled as a Pod: quantities must match the regular expression"):
+            await cluster.create(POD, pod)
+
     async def test_a_list_selects_by_label_and_by_presence(self, cluster: Cluster, namespace: str) -> None:
         await cluster.create(CONFIG_MAP, config_map(namespace, "a", job="x", node="1"))
         await cluster.create(CONFIG_MAP, config_map(namespace, "b", job="y"))
