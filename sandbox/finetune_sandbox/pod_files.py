@@ -76,13 +76,14 @@ class Files:
 
     def rewrite(self, layout: Layout) -> None:
         """Rewrite what names paths of the container: all of our own configuration, file:// addresses in others."""
-        for file in (self.folder / "volumes").glob("*/*"):
-            # Data of other kinds is not ours to touch, and a Secret's value is no path.
-            if (file.parent / ".configuration").exists() and file.suffix in {".json", ".yaml"}:
-                text = file.read_text()
-                is_ours = file.name == RUN_CONFIG_FILE
-                if (is_ours or "file:///" in text) and (new := layout.rewritten(text)) != text:
-                    file.write_text(new)
+        # Data of other kinds is not ours to touch, and a Secret's value is no path.
+        for mark in (self.folder / "volumes").glob("*/.configuration"):
+            for file in mark.parent.rglob("*"):
+                if file.suffix in {".json", ".yaml"} and file.is_file():
+                    text = file.read_text()
+                    is_ours = file.name == RUN_CONFIG_FILE
+                    if (is_ours or "file:///" in text) and (new := layout.rewritten(text)) != text:
+                        file.write_text(new)
 
     def remove_scratch(self) -> None:
         """Remove what goes with the pod: everything but its log."""
@@ -124,7 +125,9 @@ class Files:
         chosen = {item["key"]: item["path"] for item in wanted.get("items") or ()}
         for key, value in found.items.items():
             if not chosen or key in chosen:
-                (folder / chosen.get(key, key)).write_bytes(value)
+                file = folder / chosen.get(key, key)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(value)
 
 
 async def environment(api: Cluster, pod: Manifest, ip: str, layout: Layout) -> dict[str, str]:

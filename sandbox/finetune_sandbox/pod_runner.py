@@ -146,6 +146,10 @@ class PodRunner:
                 await self._report(absent.state)
             except Unavailable:
                 pass
+            except Exception as unknown:  # noqa: BLE001 (whatever it is, it is this pod's)
+                # A full disk, or a defect of ours that one pod brings to light: the kubelet says so and tries again.
+                told = f"{type(unknown).__name__}: {unknown}"
+                await self._report(Waiting(reason="CreateContainerError", message=told))
             await self._pause()
         return None
 

@@ -1,6 +1,7 @@
 """How a pod comes to run on a process node: what it is given, what it waits for, what it leaves behind."""
 
 import base64
+from pathlib import Path
 
 import pytest
 from finetune_operator.cluster.port import CONFIG_MAP, POD, SECRET
@@ -94,6 +95,30 @@ async def test_a_missing_configuration_keeps_the_container_from_being_made(place
     await place.api.create(CONFIG_MAP, {"metadata": {"name": "run", "namespace": place.namespace}, "data": {}})
     after = await place.until("a", has_ended)
     assert (waiting(before), terminated(after)) == (("ContainerCreating", ""), ("Succeeded", 0, "Completed"))
+
+
+async def test_a_chosen_key_may_lie_in_a_folder(place: Place, node: ProcessNode) -> None:
+    where = {"name": "code", "namespace": place.namespace}
+    await place.api.create(CONFIG_MAP, {"metadata": where, "data": {"a.py": "here", "b.py": "not"}})
+    chosen = {"name": "code", "items": [{"key": "a.py", "path": "package/a.py"}]}
+    mounts = [{"name": "code", "mountPath": "/code"}]
+    await place.create(
+        "a",
+        "cat /code/package/*",
+        volumes=[{"name": "code", "configMap": chosen}],
+        container={"volumeMounts": mounts},
+    )
+    await place.until("a", has_ended)
+    assert node.logs(place.namespace, "a") == "here"
+
+
+async def test_what_keeps_a_container_from_being_made_is_said(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "claims").write_text("no folder")
+    claim = {"name": "kept", "persistentVolumeClaim": {"claimName": "checkpoints"}}
+    spec = {"volumes": [claim], "container": {"volumeMounts": [{"name": "kept", "mountPath": "/kept"}]}}
+    await place.api.create(POD, place.pod("a", "exit 0", gpus=0, nodeName=place.node, **spec))
+    found = await place.until("a", lambda pod: waiting(pod)[0] == "CreateContainerError")
+    assert waiting(found)[1].startswith("NotADirectoryError: ")
 
 
 async def test_an_image_that_is_absent_is_backed_off_from(place: Place) -> None:
