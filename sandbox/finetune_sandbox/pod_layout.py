@@ -38,7 +38,7 @@ class Layout:
     def _with_paths(self, text: str) -> str:
         if not self.paths:
             return text
-        longest_first = "|".join(re.escape(path) for path in sorted(self.paths, key=len, reverse=True))
+        longest_first = "|".join(re.escape(path) for path in sorted(self._known, key=len, reverse=True))
         pattern = rf"(?P<scheme>(?<=file://))?(?<![\w.-])(?<!(?<!:/)/)(?P<mount>{longest_first})(?P<rest>/[^\s\"',;:]*)?(?![\w.-])"
         return re.sub(pattern, self._path_of, text)
 
@@ -47,7 +47,12 @@ class Layout:
         rest = found["rest"] or ""
         if is_address and rest and Path(found["mount"] + rest).exists():
             return found[0]  # A file:// that is here is the author's own data, wherever it lies.
-        return f"{self.paths[found['mount']]}{rest}"
+        return f"{self._known[found['mount']]}{rest}"
+
+    @property
+    def _known(self) -> dict[str, Path]:
+        """All paths by what they may be called; what is rewritten already, and lies below a mount's path, stays."""
+        return {str(folder): folder for folder in self.paths.values()} | self.paths
 
     def _with_addresses(self, text: str) -> str:
         if not self.subdomain:
