@@ -131,7 +131,7 @@ def termination_message(file: bytes, log: bytes, policy: str, code: int) -> str:
     """What the container left behind, cut as the kubelet cuts it."""
     if not file and policy == "FallbackToLogsOnError" and code != 0:
         return b"\n".join(log[-2048:].splitlines()[-80:]).decode(errors="replace")
-    return file[:MAX_MESSAGE_BYTES].decode(errors="replace")
+    return file[-MAX_MESSAGE_BYTES:].decode(errors="replace")
 
 
 def _container(pod: Manifest, state: State) -> dict[str, Any]:
