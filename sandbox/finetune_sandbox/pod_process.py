@@ -19,8 +19,20 @@ MARK = "FINETUNE_SANDBOX_POD"
 TRAINER = ("python", "-m", "finetune_trainer")
 """How a pod of ours starts the trainer."""
 
-FROM_THE_HOST = ("LANG", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+FROM_THE_HOST = (
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "CUDA_DEVICE_ORDER",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+)
 """What an image would bring along."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+NO_PROXY = ("NO_PROXY", "no_proxy")
+LOOPBACK = "localhost,127.0.0.1,127.0.0.0/8"
 
 
 class CannotStart(Exception):
@@ -55,11 +67,21 @@ def surroundings(uid: str, root: Path, temporary: Path) -> dict[str, str]:
     scripts = Path(sys.executable).parent
     return {
         **{name: os.environ[name] for name in FROM_THE_HOST if name in os.environ},
+        **_proxies(),
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "HOME": str(root),
         "TMPDIR": str(temporary),
         MARK: uid,
     }
+
+
+def _proxies() -> dict[str, str]:
+    """This user's way out; the servers of a local run are reached without it."""
+    said = {name: os.environ[name] for name in PROXIES if os.environ.get(name)}
+    if not said:
+        return {}
+    direct = [os.environ[name] for name in NO_PROXY if os.environ.get(name)]
+    return said | dict.fromkeys(NO_PROXY, ",".join((*direct[:1], LOOPBACK)))
 
 
 class PodProcess:
