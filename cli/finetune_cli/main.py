@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(module=error.name))
         return 1
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         # The reader of our output, for example head, has seen enough.
         sys.stderr.close()

@@ -53,6 +53,15 @@ def test_a_job_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> Non
     assert main(["validate", "-"]) == 0
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        def read(self) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Interrupted())
+    assert main(["validate", "-"]) == 130
+
+
 def test_a_file_that_is_absent_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["validate", str(tmp_path / "none.yaml")])
     assert (status, "Correct the path." in capsys.readouterr().err) == (1, True)
