@@ -62,15 +62,21 @@ def facts(job: FineTuneJob, run_page: str | None, comparison: Comparison | None 
     return tuple(lines)
 
 
+def undisturbed(job: FineTuneJob, preempt_at: int) -> str:
+    """What to say of a job that was to be preempted and was not."""
+    steps = job.status.progress.step if job.status.progress else 0
+    return (
+        f"{job.metadata.name} was not preempted at step {preempt_at}: the job had {steps} steps. "
+        "Give --preempt-at an earlier one."
+    )
+
+
 def failure(job: FineTuneJob, station: Workstation) -> None:
     """Print why a job did not succeed, and the end of its last pod's log."""
-    telling = {ConditionType.STALLED, ConditionType.FAILED}
-    for condition in job.status.conditions:
-        if condition.type in telling:
-            print(f"{condition.reason}: {condition.message}")
-            break
-    if not job.status.attempt:
-        return
-    log = station.node.logs(NAMESPACE, f"{job.metadata.name}-{job.status.attempt}-0")
-    print(f"The last {LOG_LINES} lines of the trainer:")
-    print("\n".join(log.splitlines()[-LOG_LINES:]))
+    conditions = {condition.type: condition for condition in job.status.conditions}
+    telling = (ConditionType.STALLED, ConditionType.FAILED, ConditionType.READY)
+    if why := next((conditions[each] for each in telling if each in conditions), None):
+        print(f"{why.reason}: {why.message}")
+    if log := station.node.logs(NAMESPACE, f"{job.metadata.name}-{job.status.attempt}-0"):
+        print(f"The last {LOG_LINES} lines of the trainer:")
+        print("\n".join(log.splitlines()[-LOG_LINES:]))

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use a W&B server and a Hub of our own, with tiny models and invented data",
     )
-    parser.add_argument("--preempt-at", type=int, metavar="STEP", help="take the pod away once, at this step")
+    parser.add_argument("--preempt-at", type=step, metavar="STEP", help="take the pod away once, at this step")
     parser.add_argument(
         "--compare", action="store_true", help="run the job once more undisturbed, and say whether both are identical"
     )
@@ -40,8 +40,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, metavar="DIR", help="keep logs, runs and artifacts there")
 
 
+def step(text: str) -> int:
+    """A step of training."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no step: write a whole number from 1 on")
+    return int(text)
+
+
 def main(options: argparse.Namespace) -> int:
-    """Run the job; exit status 0 when it succeeded and, if asked, was identical to the undisturbed run."""
+    """Run the job; exit status 0 when it succeeded and, if asked, was preempted, and identical to its twin."""
     found, others = jobs_and_others(options.file)
     if len(found) != 1:
         raise JobFileError(f"{options.file} holds {len(found)} jobs. Give a file with one FineTuneJob.")
@@ -51,14 +58,41 @@ def main(options: argparse.Namespace) -> int:
         raise JobFileError("--keep-server keeps the W&B server of the sandbox. Give --sandbox as well.")
     if not _is_valid(options.file, found[0]):
         return 1
+    job = _possible(found[0], options)
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
-        folder = options.state or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _private(options.state or Path(scratch))
         try:
-            return asyncio.run(_run(found[0], others, folder.resolve(), options))
-        except KeyboardInterrupt:
+            return asyncio.run(_run(job, others, folder, options))
+        except (KeyboardInterrupt, asyncio.CancelledError) as stop:
             print("Stopped; the pods of this run have ended.")
-            return 130
+            return 128 + (signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
+
+
+def _private(folder: Path) -> Path:
+    """The folder, made for this user alone: Secrets lie in it while pods run."""
+    try:
+        for each in (folder, folder / "pods", folder / "wandb"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JobFileError(f"--state {folder} cannot be used: {error.strerror}. Name a folder of yours.") from error
+    return folder.resolve()
+
+
+def _possible(manifest: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The job as this machine can run it. Raises `JobFileError` when it cannot do what is asked."""
+    from finetune_sandbox import devices
+
+    from finetune_cli import here
+
+    job, said = here.adapted(here.filled(manifest))
+    here.refuse_too_many_gpus(job, devices.visible())
+    if options.compare:
+        here.refuse_incomparable(job)
+    if not options.state and not options.sandbox:
+        here.refuse_unkept(job)
+    for sentence in said:
+        print(sentence)
+    return job
 
 
 def _is_valid(file: str, job: dict[str, Any]) -> bool:
@@ -73,36 +107,69 @@ def _is_valid(file: str, job: dict[str, Any]) -> bool:
 async def _run(
     manifest: dict[str, Any], others: Sequence[dict[str, Any]], folder: Path, options: argparse.Namespace
 ) -> int:
-    from finetune_operator.config import Config
-    from finetune_sandbox.workstation import Workstation
+    from finetune_sandbox.workstation import Broken
 
     from finetune_cli.services import Services
 
-    spec = manifest["spec"]
+    _stop_like_ctrl_c()
+    services = Services(folder, is_sandbox=options.sandbox)
+    objects = beside.completed(options.file, manifest["spec"], beside.objects(options.file, others), services)
+    beside.refuse_absent(options.file, manifest["spec"], objects)
     async with AsyncExitStack() as stack:
-        services = stack.enter_context(Services(folder, is_sandbox=options.sandbox))
-        secrets = services.secrets(spec)
-        there = {("Secret", name) for name in secrets} | {(each["kind"], each["metadata"]["name"]) for each in others}
-        beside.refuse_absent(options.file, spec, there)
-        config = Config(
-            trainer_image="finetune-trainer",
-            hub_endpoint=services.hub_endpoint,
-            wandb_base_url=services.wandb_base_url,
-        )
-        gpus = spec.get("compute", {}).get("gpusPerNode", 1) * spec.get("compute", {}).get("nodes", 1)
-        station = await stack.enter_async_context(
-            Workstation(folder / "pods", config, gpus=gpus, variables={"DS_ACCELERATOR": _accelerator()})
-        )
-        for name, values in secrets.items():
-            await station.keep_secret(name, values)
-        for each in others:
+        stack.enter_context(services)
+        station = await stack.enter_async_context(_station(manifest, folder, services))
+        for each in objects.values():
             await station.keep(each)
         if services.pages:
             print(f"The runs, while this lasts: {services.pages}")
-        status = await _carried_out(station, manifest, services, options)
+        try:
+            status = await station.during(_carried_out(station, manifest, services, options))
+        except Broken as broken:
+            raise JobFileError(str(broken)) from broken
+        _say_where_claims_are(manifest, options.state)
         if options.keep_server:
             await _told_to_stop(f"The runs are at {services.pages} until you press Ctrl-C.")
         return status
+
+
+def _station(manifest: dict[str, Any], folder: Path, services: "Services") -> "Workstation":
+    from finetune_operator.config import Config
+    from finetune_sandbox.devices import Devices, visible
+    from finetune_sandbox.workstation import Workstation
+
+    from finetune_cli import here
+
+    config = Config(
+        trainer_image="finetune-trainer", hub_endpoint=services.hub_endpoint, wandb_base_url=services.wandb_base_url
+    )
+    gpus = visible()
+    accelerator = os.environ.get("DS_ACCELERATOR", "cuda" if gpus else "cpu")
+    return Workstation(
+        folder / "pods",
+        config,
+        room=here.room(manifest),
+        devices=Devices(gpus, manifest["spec"]["compute"]["gpuResource"]),
+        variables={"DS_ACCELERATOR": accelerator},
+    )
+
+
+def _stop_like_ctrl_c() -> None:
+    """Have SIGTERM and a closed terminal end the run in order too, unless they are ignored, as by nohup."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 (asyncio.run has made one)
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+
+
+def _say_where_claims_are(manifest: dict[str, Any], state: Path | None) -> None:
+    from finetune_cli import here
+
+    for claim in here.claims(manifest):
+        if state:
+            print(f"The files of the claim {claim} are in {state / here.folder_of(claim)}.")
+        else:
+            print(f"The files of the claim {claim} go with this run. Give --state DIR to keep them.")
 
 
 async def _carried_out(
@@ -114,6 +181,9 @@ async def _carried_out(
     disturbed = await _one(station, manifest, options.preempt_at)
     if disturbed.status.finished_at is None or not report.has_succeeded(disturbed):
         report.failure(disturbed, station)
+        return 1
+    if options.preempt_at and not disturbed.status.restarts.preemptions:
+        print(report.undisturbed(disturbed, options.preempt_at))
         return 1
     if not options.compare:
         report.summary(disturbed, services.run_page(disturbed))
@@ -145,17 +215,12 @@ async def _comparison(
     from finetune_operator.names import run_id
     from finetune_sandbox.comparison import compared
 
-    from finetune_cli import report
+    from finetune_cli import here, report
 
-    twin = manifest | {"metadata": manifest["metadata"] | {"name": manifest["metadata"]["name"] + "-undisturbed"}}
-    undisturbed = await _one(station, twin, None)
+    undisturbed = await _one(station, here.twin(manifest), None)
     if not report.has_succeeded(undisturbed):
         report.failure(undisturbed, station)
         return 1
     comparison = compared(services.records, run_id(disturbed.metadata.uid), run_id(undisturbed.metadata.uid))
     report.summary(disturbed, services.run_page(disturbed), comparison)
     return 0 if comparison.is_identical else 1
-
-
-def _accelerator() -> str:
-    return os.environ.get("DS_ACCELERATOR", "cuda" if Path("/dev/nvidia0").exists() else "cpu")

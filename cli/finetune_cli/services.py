@@ -5,15 +5,13 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from finetune_operator.api.v1alpha1 import FineTuneJob
-from finetune_sandbox.wandb_server import Records, WandbServer
+from finetune_sandbox.wandb_server import API_KEY, Records, WandbServer
 
-from finetune_cli.jobs import JobFileError
-
-SANDBOX_TOKEN = "hf_sandbox"
+SANDBOX_VALUES = {"WANDB_API_KEY": API_KEY, "HF_TOKEN": "hf_sandbox"}
 
 
 class Services:
@@ -53,36 +51,38 @@ class Services:
         """What the sandbox's W&B server has stored."""
         return Records(self._folder / "wandb")
 
-    def secrets(self, spec: dict[str, Any]) -> dict[str, dict[str, str]]:
-        """The Secrets that the job names, filled from this user's environment."""
-        made: dict[str, dict[str, str]] = {}
-        wandb = (spec.get("wandb") or {}).get("secretRef")
-        if wandb:
-            keys = made.setdefault(wandb["name"], {})
-            keys[wandb.get("key", "WANDB_API_KEY")] = self._wandb_key()
-            keys |= {name: os.environ[name] for name in wandb.get("extraKeys", ()) if name in os.environ}
-        hub = (spec.get("hub") or {}).get("secretRef")
-        token = SANDBOX_TOKEN if self._wandb else os.environ.get("HF_TOKEN")
-        if hub and token:
-            made.setdefault(hub["name"], {})[hub.get("key", "HF_TOKEN")] = token
-        return made
+    def own(self, variable: str) -> str | None:
+        """What the sandbox's servers ask for."""
+        return SANDBOX_VALUES.get(variable) if self._is_sandbox else None
+
+    def users(self, variable: str) -> str | None:
+        """What this user has in a variable, or has kept by `wandb login` or `hf auth login`."""
+        if value := os.environ.get(variable):
+            return value
+        match variable:
+            case "WANDB_API_KEY":
+                return _kept_by_wandb(self.wandb_base_url)
+            case "HF_TOKEN":
+                return _kept_by_hf()
+            case _:
+                return None
 
     def run_page(self, job: FineTuneJob) -> str | None:
         """The run's page, where there is one to look at."""
         return job.status.run.url if job.status.run and not self._is_sandbox else None
 
-    def _wandb_key(self) -> str:
-        if self._wandb:
-            return self._wandb.environment()["WANDB_API_KEY"]
-        if key := os.environ.get("WANDB_API_KEY"):
-            return key
-        host = urlsplit(self.wandb_base_url or "https://api.wandb.ai").hostname or ""
-        try:
-            found = netrc.netrc().authenticators(host)
-        except (OSError, netrc.NetrcParseError):
-            found = None
-        if found is None or found[2] is None:
-            raise JobFileError(
-                "wandb.secretRef needs a W&B key. Set WANDB_API_KEY, log in with `wandb login`, or give --sandbox."
-            )
-        return found[2]
+
+def _kept_by_wandb(base_url: str | None) -> str | None:
+    host = urlsplit(base_url or "https://api.wandb.ai").hostname or ""
+    try:
+        found = netrc.netrc().authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return found[2] if found else None
+
+
+def _kept_by_hf() -> str | None:
+    from huggingface_hub import get_token
+
+    token: str | None = get_token()
+    return token

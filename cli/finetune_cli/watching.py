@@ -14,12 +14,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 LOOK_SECONDS = 0.1
+NOBODY_MENDS = {
+    "ContainerMisconfigured",
+    "ContainerNotCreated",
+    "CreationRefused",
+    "SecretKeyNotFound",
+    "SecretNotFound",
+}
+"""What a job waits for in a cluster whose owner may come to its help; here nobody can."""
 
 
 def is_over(job: FineTuneJob) -> bool:
     """Whether nothing more will happen by itself."""
-    stalled = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in job.status.conditions)
-    return stalled or job.status.phase in {Phase.SUCCEEDED, Phase.FAILED}
+    conditions = job.status.conditions
+    stalled = any(c.type is ConditionType.STALLED and c.status is ConditionStatus.TRUE for c in conditions)
+    waits = any(c.type is ConditionType.READY and c.reason in NOBODY_MENDS for c in conditions)
+    return stalled or waits or job.status.phase in {Phase.SUCCEEDED, Phase.FAILED}
 
 
 async def watched(station: Workstation, name: str, preempt_at: int | None) -> FineTuneJob:
@@ -40,7 +50,7 @@ async def watched(station: Workstation, name: str, preempt_at: int | None) -> Fi
                 preempt_at = None
             events = await station.events(name)
             for event in events[said:]:
-                console.print(sentence(event), highlight=False, soft_wrap=True)
+                console.print(sentence(event), markup=False, emoji=False, highlight=False, soft_wrap=True)
             said = len(events)
             if is_over(job):
                 step = job.status.progress.step if job.status.progress else 0

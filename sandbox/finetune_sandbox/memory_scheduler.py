@@ -24,6 +24,7 @@ from finetune_operator.cluster.port import (
     Selection,
 )
 
+from finetune_sandbox.crew import Crew
 from finetune_sandbox.node_api import NodeApi, change_status, condition, disrupt, is_going, is_terminal, with_condition
 from finetune_sandbox.nodes import Resources, allocatable, blocked_because, requested
 
@@ -143,19 +144,18 @@ class MemoryScheduler:
     def __init__(self, api: NodeApi) -> None:
         self._api = api
         self._changed = asyncio.Event()
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.crew = Crew()
 
     async def __aenter__(self) -> Self:
         self._changed.set()
-        self._tasks = tuple(asyncio.create_task(each) for each in (self._watch(POD), self._watch(NODE), self._work()))
+        for each in (self._watch(POD), self._watch(NODE), self._work()):
+            self.crew.start(each)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.crew.end()
 
     async def _watch(self, kind: Kind) -> None:
         while True:

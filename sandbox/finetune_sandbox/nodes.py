@@ -28,6 +28,14 @@ def node_manifest(
     }
 
 
+def with_room(node: dict[str, Any], wanted: "Resources") -> dict[str, Any]:
+    """The Node, advertising at least this much."""
+    has = allocatable(node)
+    more = {name: f"{amount:f}" for name, amount in wanted.amounts.items() if amount > has.amounts.get(name, 0)}
+    capacity = node["status"]["capacity"] | more
+    return node | {"status": node["status"] | {"capacity": capacity, "allocatable": dict(capacity)}}
+
+
 def ready_condition(*, ready: bool = True) -> dict[str, Any]:
     """The Ready condition as a kubelet writes it."""
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 from finetune_operator.cluster.port import EVENT, POD, ClusterError, Manifest, Unavailable
 
 from finetune_sandbox import pod_status
+from finetune_sandbox.devices import Devices
 from finetune_sandbox.memory_scheduler import event_manifest
 from finetune_sandbox.node_api import NodeApi, change_status, is_going
 from finetune_sandbox.pod_files import ConfigError, Files, NotYet, environment
@@ -35,6 +36,7 @@ class Host:
     folder: Path
     claims: Path
     """What persistent volume claims hold; nodes that share it have storage that many may mount."""
+    devices: Devices
     absent_images: frozenset[str]
     entrypoint: tuple[str, ...]
     variables: dict[str, str]
@@ -102,6 +104,7 @@ class PodRunner:
                 await self._live()
         finally:
             self.destroy()
+            self._host.devices.give_back(self._pod)
             self.files.remove_scratch()
 
     async def _live(self) -> None:
@@ -120,6 +123,7 @@ class PodRunner:
         await self._report(Running(started_at=started_at))
         code = await self._ended(self._process)
         self._process.kill()
+        self._host.devices.give_back(self._pod)
         message = pod_status.termination_message(
             self.files.termination_log.read_bytes(),
             self.log.read_bytes(),
@@ -164,10 +168,11 @@ class PodRunner:
         self.files.rewrite(layout)
         variables = await environment(self._host.api, self._pod, self.ip, layout)
         base = surroundings(self._metadata["uid"], self.files.root, self.files.temporary)
+        base |= self._host.devices.taken_by(self._pod) | self._host.variables
         program = Program(
             uid=self._metadata["uid"],
             arguments=command_line(self._pod, self._host.entrypoint, variables, layout),
-            environment=base | self._host.variables | variables,
+            environment=base | variables,
             folder=self.files.root,
             log=self.log,
         )

@@ -22,9 +22,11 @@ from finetune_operator.cluster.port import (
     Unavailable,
 )
 
+from finetune_sandbox.crew import Crew
+from finetune_sandbox.devices import Devices, visible
 from finetune_sandbox.memory_api import utc_now
 from finetune_sandbox.node_api import NAMESPACE, NodeApi, change_status, is_terminal, with_condition
-from finetune_sandbox.nodes import Resources, allocatable, node_manifest, ready_condition, requested
+from finetune_sandbox.nodes import Resources, allocatable, node_manifest, ready_condition, requested, with_room
 from finetune_sandbox.pod_runner import Host, PodRunner
 from finetune_sandbox.pod_status import Verdict, timestamp
 
@@ -46,6 +48,8 @@ class ProcessNode:
         claims: Path | None = None,
         gpus: int = 1,
         cpus: int = 64,
+        room: Resources | None = None,
+        devices: Devices | None = None,
         absent_images: frozenset[str] = frozenset(),
         entrypoint: tuple[str, ...] = TRAINER,
         variables: dict[str, str] | None = None,
@@ -53,18 +57,18 @@ class ProcessNode:
         heartbeat_seconds: float = 10,
     ) -> None:
         self.name = name
-        self.manifest = node_manifest(name, gpus=gpus, cpus=cpus)
+        self.manifest = with_room(node_manifest(name, gpus=gpus, cpus=cpus), room or Resources({}))
         self._api = api
         self._folder = folder
         self._claims = claims or folder / "claims"
+        self._devices = devices or Devices(visible())
         self._absent_images = absent_images
         self._entrypoint = entrypoint
         self._variables = variables or {}
         self._retry_seconds = retry_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._runners: dict[str, PodRunner] = {}
-        self._pods: dict[str, asyncio.Task[None]] = {}
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.crew = Crew()
         self._host: Host | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,6 +77,7 @@ class ProcessNode:
             cluster=await self._cluster(),
             folder=self._folder,
             claims=self._claims,
+            devices=self._devices,
             absent_images=self._absent_images,
             entrypoint=self._entrypoint,
             variables=self._variables,
@@ -82,7 +87,8 @@ class ProcessNode:
         with suppress(AlreadyExists):
             await self._api.create(NODE, self.manifest)
         await self._beat()
-        self._tasks = (asyncio.create_task(self._watch()), asyncio.create_task(self._beat_on()))
+        self.crew.start(self._watch())
+        self.crew.start(self._beat_on())
         return self
 
     async def __aexit__(
@@ -94,23 +100,18 @@ class ProcessNode:
 
     async def lose(self) -> None:
         """The machine burns: its processes end, and nobody says anything to the API server any more."""
-        tasks = (*self._tasks, *self._pods.values())
         for runner in self._runners.values():
             runner.destroy()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks = ()
+        await self.crew.end()
 
     def runner(self, namespace: str, pod: str) -> PodRunner:
         """The newest pod of this name that the node has had: to send it a signal, or to read its log."""
-        found = [each for each in self._runners.values() if _name(each.pod) == (namespace, pod)]
-        return found[-1]
+        return self._found(namespace, pod)[-1]
 
     def logs(self, namespace: str, pod: str) -> str:
-        """What the pod has written, also after it is gone."""
-        text: str = self.runner(namespace, pod).log.read_text(errors="replace")
-        return text
+        """What the pod has written, also after it is gone; nothing when it never ran here."""
+        found = self._found(namespace, pod)
+        return found[-1].log.read_text(errors="replace") if found and found[-1].log.exists() else ""
 
     def kill(self, namespace: str, pod: str) -> None:
         """SIGKILL from outside to the pod's main process."""
@@ -129,6 +130,9 @@ class ProcessNode:
         """The kubelet evicts the pod, as it does when the node is short of memory."""
         message = "The node was low on resource: memory."
         self.runner(namespace, pod).end(Verdict(reason="Evicted", message=message, is_disruption=True), 0)
+
+    def _found(self, namespace: str, pod: str) -> list[PodRunner]:
+        return [each for each in self._runners.values() if _name(each.pod) == (namespace, pod)]
 
     async def _cluster(self) -> str:
         found = await self._api.get(NAMESPACE, None, "kube-system")
@@ -189,7 +193,7 @@ class ProcessNode:
         assert self._host is not None  # noqa: S101 (set on entering, before anything is watched)
         uid = pod["metadata"]["uid"]
         self._runners[uid] = PodRunner(self._host, pod)
-        self._pods[uid] = asyncio.create_task(self._runners[uid].run())
+        self.crew.start(self._runners[uid].run())
 
     def _admit(self, pod: Manifest) -> Verdict | None:
         """Why the node cannot take a pod: the scheduler's view was older than the node's."""

@@ -5,43 +5,63 @@ small is the cluster.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.cluster.engine import Engine, Tuning
 from finetune_operator.cluster.observe import parsed
-from finetune_operator.cluster.port import CONFIG_MAP, EVENT, JOB, POD, SECRET, AlreadyExists, Manifest, Selection
+from finetune_operator.cluster.port import CONFIG_MAP, EVENT, JOB, POD, SECRET, Manifest, Selection
 from finetune_operator.cluster.progress import Pace
 from finetune_operator.config import Config
 
+from finetune_sandbox.crew import Crew
+from finetune_sandbox.devices import Devices
 from finetune_sandbox.memory_api import MemoryApi
 from finetune_sandbox.memory_scheduler import MemoryScheduler
+from finetune_sandbox.nodes import Resources
 from finetune_sandbox.process_node import ProcessNode
 
 NAMESPACE = "default"
 # On one machine a question costs nothing, and somebody is looking at the progress bar.
 QUICK = Tuning(workers=2, pace=Pace(starting=0.2, shortest=0.5, longest=1))
 
+Result = TypeVar("Result")
+
+
+class Broken(Exception):
+    """A part of the workstation has failed; the message says which, how, and what to do."""
+
 
 class Workstation:
     """The cluster, while its `async with` block lasts; with it end the pods."""
 
-    def __init__(self, folder: Path, config: Config, *, gpus: int = 1, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        *,
+        room: Resources | None = None,
+        devices: Devices | None = None,
+        variables: dict[str, str] | None = None,
+    ) -> None:
         self.api = MemoryApi()
-        self.node = ProcessNode(self.api, "workstation", folder, gpus=gpus, variables=variables)
+        self.node = ProcessNode(
+            self.api, "workstation", folder, gpus=0, room=room, devices=devices, variables=variables
+        )
         self._scheduler = MemoryScheduler(self.api)
         self._engine = Engine(self.api, config, tuning=QUICK)
+        self._operator = Crew()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.node)
         await self._stack.enter_async_context(self._scheduler)
-        engine = asyncio.create_task(self._engine.run())
-        self._stack.push_async_callback(_ended, engine)
+        self._operator.start(self._engine.run())
+        self._stack.push_async_callback(self._operator.end)
         return self
 
     async def __aexit__(
@@ -49,15 +69,26 @@ class Workstation:
     ) -> None:
         await self._stack.aclose()
 
-    async def keep_secret(self, name: str, values: dict[str, str]) -> None:
-        """Create a Secret, as a user does before the job."""
-        await self.api.create(SECRET, {"metadata": {"name": name, "namespace": NAMESPACE}, "stringData": values})
+    async def during(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What the work comes to; raises `Broken` when a part of the workstation fails before."""
+        crews = {"node": self.node.crew, "scheduler": self._scheduler.crew, "operator": self._operator}
+        parts = {asyncio.ensure_future(crew.failure()): name for name, crew in crews.items()}
+        mine = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({mine, *parts}, return_when=asyncio.FIRST_COMPLETED)
+            for part, name in parts.items():
+                if part.done() and not mine.done():
+                    raise _broken(name, part.result())
+            return await mine
+        finally:
+            for task in (mine, *parts):
+                task.cancel()
+            await asyncio.gather(mine, *parts, return_exceptions=True)
 
     async def keep(self, manifest: Manifest) -> None:
-        """Create a ConfigMap or a Secret that stands beside the job in its file; a Secret kept already stays."""
+        """Create a ConfigMap or a Secret, as a user does before the job."""
         kind = {each.kind: each for each in (CONFIG_MAP, SECRET)}[manifest["kind"]]
-        with suppress(AlreadyExists):
-            await self.api.create(kind, manifest | {"metadata": manifest["metadata"] | {"namespace": NAMESPACE}})
+        await self.api.create(kind, manifest | {"metadata": manifest["metadata"] | {"namespace": NAMESPACE}})
 
     async def apply(self, manifest: Manifest) -> FineTuneJob:
         """Create a job; raises `Refused` with the sentence of the rule that it breaks."""
@@ -70,18 +101,6 @@ class Workstation:
         if manifest is None:
             raise KeyError(name)
         return parsed(manifest)
-
-    async def until(self, name: str, holds: Callable[[FineTuneJob], bool]) -> FineTuneJob:
-        """The job, as soon as this holds of it."""
-        listing = await self.api.list(Selection(kind=JOB, namespace=NAMESPACE))
-        job = await self.job(name)
-        if holds(job):
-            return job
-        async for _ in self.api.watch(Selection(kind=JOB, namespace=NAMESPACE), listing.resource_version):
-            job = await self.job(name)
-            if holds(job):
-                return job
-        raise ConnectionError("The watch ended before it held.")
 
     async def evict(self, name: str) -> None:
         """Take the current attempt's first pod away, as a drain does."""
@@ -99,6 +118,8 @@ class Workstation:
         return (await self.api.list(Selection(kind=POD, namespace=NAMESPACE))).items
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+def _broken(part: str, failure: BaseException) -> Broken:
+    return Broken(
+        f"The {part} of this run has failed: {type(failure).__name__}: {failure} Nothing more would happen, so the "
+        "run has ended. Report this with the lines above."
+    )

@@ -3,9 +3,11 @@
 import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from finetune_sandbox.control_plane import ControlPlane
+from finetune_sandbox.devices import Devices
 from finetune_sandbox.memory_api import MemoryApi
 from finetune_sandbox.memory_scheduler import MemoryScheduler
 from finetune_sandbox.node_api import PRIORITY_CLASS
@@ -47,7 +49,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
 
 @pytest.fixture
 async def node(place: Place, tmp_path: Path) -> AsyncIterator[ProcessNode]:
-    """A process node with one GPU."""
-    absent = frozenset({ABSENT})
-    async with ProcessNode(place.api, place.node, tmp_path, absent_images=absent, retry_seconds=0.1) as there:
+    """A process node with one GPU, the one that CUDA calls 7."""
+    how: dict[str, Any] = {"absent_images": frozenset({ABSENT}), "devices": Devices(("7",)), "retry_seconds": 0.1}
+    async with ProcessNode(place.api, place.node, tmp_path, **how) as there:
         yield there

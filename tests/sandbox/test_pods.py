@@ -134,10 +134,30 @@ async def test_an_image_that_is_absent_is_backed_off_from(place: Place) -> None:
     )
 
 
-async def test_the_termination_message_is_cut_at_4096_bytes(place: Place) -> None:
-    await place.create("a", "head -c 5000 /dev/zero | tr '\\0' x > /dev/termination-log; exit 78")
+async def test_of_the_termination_message_the_last_4096_bytes_are_kept(place: Place) -> None:
+    script = "{ echo lost; head -c 4095 /dev/zero | tr '\\0' x; echo; } > /dev/termination-log; exit 78"
+    await place.create("a", script)
     ended = await place.until("a", has_ended)
-    assert (terminated(ended), state(ended)["terminated"]["message"]) == (("Failed", 78, "Error"), "x" * 4096)
+    said = (terminated(ended), state(ended)["terminated"]["message"])
+    assert said == (("Failed", 78, "Error"), "x" * 4095 + "\n")
+
+
+async def test_a_pod_sees_the_gpus_that_it_asks_for(place: Place, node: ProcessNode) -> None:
+    for name, gpus in (("a", 1), ("b", 0), ("c", 1)):
+        await place.create(name, 'echo "gpus=$CUDA_VISIBLE_DEVICES"', gpus=gpus)
+        await place.until(name, has_ended)
+    assert [node.logs(place.namespace, name) for name in "abc"] == ["gpus=7\n", "gpus=\n", "gpus=7\n"]
+
+
+async def test_a_pod_has_the_way_out_that_this_user_has(
+    place: Place, node: ProcessNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    monkeypatch.delenv("no_proxy", raising=False)
+    await place.create("a", 'echo "$https_proxy $NO_PROXY"')
+    await place.until("a", has_ended)
+    assert node.logs(place.namespace, "a") == "http://proxy:3128 intranet,localhost,127.0.0.1,127.0.0.0/8\n"
 
 
 async def test_everything_that_a_pod_started_ends_with_it(place: Place) -> None:
