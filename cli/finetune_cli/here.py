@@ -64,6 +64,11 @@ def refuse_too_many_gpus(job: Manifest, devices: tuple[str, ...] | None) -> None
         )
 
 
+def accelerator(job: Manifest, devices: tuple[str, ...] | None) -> str:
+    """What DeepSpeed is to train on, by its own name; left alone it asks the machine, not the job."""
+    return "cuda" if devices and job["spec"]["compute"]["gpusPerNode"] else "cpu"
+
+
 def twin(job: Manifest) -> Manifest:
     """The same job under a name of its own."""
     name = job["metadata"]["name"][: names.MAX_JOB_NAME - len(TWIN)].rstrip("-.") + TWIN

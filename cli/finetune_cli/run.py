@@ -143,7 +143,7 @@ def _station(manifest: dict[str, Any], folder: Path, services: "Services") -> "W
         trainer_image="finetune-trainer", hub_endpoint=services.hub_endpoint, wandb_base_url=services.wandb_base_url
     )
     gpus = visible()
-    accelerator = os.environ.get("DS_ACCELERATOR", "cuda" if gpus else "cpu")
+    accelerator = os.environ.get("DS_ACCELERATOR") or here.accelerator(manifest, gpus)
     return Workstation(
         folder / "pods",
         config,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from finetune_cli import here
 from finetune_cli.main import main
 from finetune_operator.cluster.port import Manifest
 
@@ -192,3 +193,10 @@ def test_compute_may_be_left_empty(tmp_path: Path) -> None:
     file = Path(job_file(tmp_path, {"podTemplate": UNMAKEABLE}, KEY, CODE))
     file.write_text(file.read_text().replace("\nspec:\n", "\nspec:\n  compute:\n", 1))
     assert main(["run", str(file)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices", "accelerator"), [(1, ("0",), "cuda"), (0, ("0",), "cpu"), (1, (), "cpu"), (1, None, "cpu")]
+)
+def test_deepspeed_trains_on_the_gpus_of_the_job(gpus: int, devices: tuple[str, ...] | None, accelerator: str) -> None:
+    assert here.accelerator({"spec": {"compute": {"gpusPerNode": gpus}}}, devices) == accelerator

@@ -21,3 +21,19 @@ async def test_work_ends_with_a_sentence_when_the_scheduler_fails(
         with pytest.raises(Broken, match=r"^The scheduler of this run has failed: NotAQuantity: "):
             await station.during(asyncio.Event().wait())
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_a_pod_that_never_reached_the_node_has_said_nothing(tmp_path: Path) -> None:
+    async with Workstation(tmp_path, Config(trainer_image="none")) as station:
+        assert station.node.logs("default", "elsewhere") == ""
+
+
+async def test_work_comes_to_its_own_result_or_failure(tmp_path: Path) -> None:
+    async def wrong() -> None:
+        raise LookupError("Its own.")
+
+    async with Workstation(tmp_path, Config(trainer_image="none")) as station:
+        there = await station.during(station.pods())
+        with pytest.raises(LookupError, match=r"Its own\."):
+            await station.during(wrong())
+    assert there == ()
