@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -17,8 +19,10 @@ TOKEN = "hf_sandbox"
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    root = tmp_path_factory.mktemp("hub")
+    root = tmp_path_factory.mktemp("hub") / "root"
     furnish(root)
+    (root.parent / "keys").mkdir()
+    (root.parent / "keys" / "id").write_text("secret")
     for name in ("secret", "gated", "branched"):
         shutil.copytree(root / "models/openai-community/gpt2", root / "models/me" / name)
     branch = root / "models/me/branched/other"
@@ -40,6 +44,14 @@ def client(hub: Hub, home: Path, script: str) -> list[str]:
     found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert found.returncode == 0, found.stderr
     return found.stdout.splitlines()
+
+
+def asked(hub: Hub, method: str, path: str, body: str | None = None) -> int:
+    """The status of one request, whose path is sent as it is."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(hub.url.rpartition(":")[2]), timeout=30)
+    with contextlib.closing(connection):
+        connection.request(method, path, body, {"Authorization": f"Bearer {TOKEN}"})
+        return connection.getresponse().status
 
 
 def test_a_data_set_comes_with_its_configurations_splits_and_label_names(hub: Hub, home: Path) -> None:
@@ -109,6 +121,36 @@ def test_private_and_gated_repositories_need_their_token(hub: Hub, home: Path) -
     )
 
     assert told == ["RepositoryNotFoundError"] * 2 + ["fetched"] + ["GatedRepoError"] * 2 + ["fetched"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/%2e%2e/%2e%2e/resolve/keys/id", id="a file of a folder beside"),
+        pytest.param("/datasets/me/%2e%2e/resolve/hidden/main", id="an owner as a repository"),
+        pytest.param("/api/models/%2e%2e/%2e%2e", id="facts"),
+        pytest.param("/api/models/me/a%2f..%2f..%2fb", id="a slash in a name"),
+    ],
+)
+def test_a_name_that_leads_out_of_the_folder_names_nothing(hub: Hub, path: str) -> None:
+    assert asked(hub, "GET", path) == 401
+
+
+@pytest.mark.parametrize("wanted", [{"name": "../../evil"}, {"organization": "..", "name": "x"}, {"type": "../model"}])
+def test_no_repository_is_made_outside_the_folder(hub: Hub, wanted: dict[str, str]) -> None:
+    before = digests(hub.root.parent)
+
+    assert asked(hub, "POST", "/api/repos/create", json.dumps({"name": "evil", **wanted})) == 400
+    assert digests(hub.root.parent) == before
+
+
+@pytest.mark.parametrize("path", ["../../evil", "../.private", "/evil", "."])
+def test_a_commit_with_a_file_outside_its_repository_changes_nothing(hub: Hub, path: str) -> None:
+    before = digests(hub.root.parent)
+    lines = [{"key": "file", "value": {"path": each, "content": "aGk="}} for each in ("fine.txt", path)]
+
+    status = asked(hub, "POST", "/api/models/me/branched/commit/main", "\n".join(map(json.dumps, lines)))
+    assert (status, digests(hub.root.parent)) == (400, before)
 
 
 def test_a_revision_is_a_branch_or_a_commit(hub: Hub, home: Path) -> None:

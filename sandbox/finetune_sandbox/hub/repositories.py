@@ -4,6 +4,7 @@ A branch's commit is the hash of its content: the same files have the same commi
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from finetune_sandbox.hub import chats, encoder_decoder, leaves, marked, models, reviews, rows, stories, vision
 
 KINDS = ("models", "datasets")
+NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*", re.ASCII)
+"""What an owner or a repository may be called: nothing that leads out of the folder, nor to a hidden file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,16 @@ class Repositories:
     root: Path
     _hashes: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
+    def folder(self, kind: str, name: str) -> Path | None:
+        """Where a repository lies or would lie; None when nothing can be called so."""
+        parts = name.split("/")
+        is_name = kind in KINDS and len(parts) == 2 and all(NAME.fullmatch(each) for each in parts)
+        return self.root / kind / name if is_name else None
+
     def has(self, kind: str, name: str) -> bool:
         """Whether there is such a repository."""
-        return (self.root / kind / name).is_dir() and name.count("/") == 1
+        folder = self.folder(kind, name)
+        return folder is not None and folder.is_dir()
 
     def snapshot(self, kind: str, name: str, revision: str) -> Snapshot | None:
         """The repository at a branch or commit."""

@@ -62,8 +62,7 @@ class Surface:
 
     def _snapshot(self, kind: str, request: web.Request) -> Snapshot:
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
-        token = self._access.private.get(name) or self._owners_own(kind, name)
-        if not self._repositories.has(kind, name) or (token is not None and _token(request) != token):
+        if not self._repositories.has(kind, name) or not self._is_shown(kind, name, _token(request)):
             raise _absent(401, "RepoNotFound", "Repository not found.")
         found = self._repositories.snapshot(kind, name, request.match_info.get("revision", "main"))
         if found is None:
@@ -79,6 +78,10 @@ class Surface:
             raise _absent(404, "EntryNotFound", "Entry not found.", commit=repository.commit)
         headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{repository.files[path]}"'}
         return web.FileResponse(repository.folder / path, headers=headers)
+
+    def _is_shown(self, kind: str, name: str, token: str) -> bool:
+        wanted = self._access.private.get(name) or self._owners_own(kind, name)
+        return wanted in {None, token}
 
     def _owners_own(self, kind: str, name: str) -> str | None:
         path = self._repositories.root / kind / name / writing.PRIVATE

@@ -5,6 +5,7 @@ Every file travels inside the commit, as the real Hub has it for small ones; LFS
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,14 +18,17 @@ PRIVATE = ".private"
 
 
 async def create(repositories: Repositories, request: web.Request, token: str) -> web.Response:
-    """A new repository; 409 when there is one."""
+    """A new repository; 409 when there is one, 400 when nothing can be called so."""
     wanted = await request.json()
     name = f"{wanted.get('organization') or 'sandbox'}/{wanted['name']}"
     kind = f"{wanted.get('type') or 'model'}s"
     url = str(request.url.origin()) + ("" if kind == "models" else f"/{kind}") + f"/{name}"
-    if repositories.has(kind, name):
+    folder = repositories.folder(kind, name)
+    if folder is None:
+        return web.json_response({"error": f"Invalid repo name: {name}"}, status=400)
+    if folder.is_dir():
         return web.json_response({"error": "You already created this model repo", "url": url}, status=409)
-    main = repositories.root / kind / name / "main"
+    main = folder / "main"
     main.mkdir(parents=True)
     (main / ".gitattributes").write_text("*.safetensors filter=lfs diff=lfs merge=lfs -text\n")
     if wanted.get("visibility") == "private" or wanted.get("private"):
@@ -62,20 +66,24 @@ async def modes(repository: Snapshot, request: web.Request) -> web.Response:
 async def commit(repository: Snapshot, repositories: Repositories, request: web.Request) -> web.Response:
     """Write and remove files at once; the commit's name follows from the content."""
     lines = [json.loads(line) for line in (await request.read()).splitlines() if line.strip()]
-    for line in lines:
-        _apply(repository, line["key"], line["value"])
+    wanted = [(_inside(repository, line["value"]["path"]), line) for line in lines if line["key"] != "header"]
+    for path, line in wanted:
+        _apply(path, line["key"], line["value"])
     written = repositories.snapshot(repository.kind, repository.id, repository.folder.name)
     oid = written.commit if written else repository.commit
     url = f"{request.url.origin()}/{repository.id}/commit/{oid}"
     return web.json_response({"success": True, "commitOid": oid, "commitUrl": url})
 
 
-def _apply(repository: Snapshot, key: str, value: dict[str, Any]) -> None:
-    if key == "header":
-        return
-    path = (repository.folder / value["path"]).resolve()
-    if not path.is_relative_to(repository.folder.resolve()):
+def _inside(repository: Snapshot, path: str) -> Path:
+    root = repository.folder.resolve()
+    found = (root / path).resolve()
+    if found == root or not found.is_relative_to(root):
         raise web.HTTPBadRequest(text="A file must lie in its repository.")
+    return found
+
+
+def _apply(path: Path, key: str, value: dict[str, Any]) -> None:
     match key:
         case "file":
             path.parent.mkdir(parents=True, exist_ok=True)
