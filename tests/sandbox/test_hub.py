@@ -242,6 +242,17 @@ def test_a_furnished_hub_keeps_what_its_owner_changed(tmp_path: Path) -> None:
     assert json.loads(config.read_text()) == {"mine": True}
 
 
+def test_a_repository_that_a_killed_start_left_half_made_is_made_again(tmp_path: Path) -> None:
+    furnish(tmp_path / "whole")
+    half = tmp_path / "killed" / "models" / "openai-community" / ".gpt2" / "main"
+    half.mkdir(parents=True)
+    (half / "config.json").write_text("{")
+
+    furnish(tmp_path / "killed")
+
+    assert digests(tmp_path / "killed") == digests(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(("suffix", "builder"), [("csv", "csv"), ("jsonl", "json"), ("parquet", "parquet")])
 def test_local_files_of_every_kind_hold_the_same_rows(tmp_path: Path, suffix: str, builder: str) -> None:
     wanted = rows.mrpc("train", 8)

@@ -5,6 +5,7 @@ A branch's commit is the hash of its content: the same files have the same commi
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,15 @@ def furnish(root: Path, *, seed: int = 0) -> None:
     }
     for name, make in made.items():
         if not (root / name).exists():
-            make(root / name / "main", seed)
+            _place(root / name, make, seed)
+
+
+def _place(repository: Path, make: Callable[[Path, int], None], seed: int) -> None:
+    """Make a repository beside its place, then rename it: one that is half made is never taken for one."""
+    beside = repository.with_name(f".{repository.name}")
+    shutil.rmtree(beside, ignore_errors=True)  # Of a start that was killed.
+    make(beside / "main", seed)
+    beside.rename(repository)
 
 
 def _glue(folder: Path, seed: int) -> None:
