@@ -104,23 +104,29 @@ def test_a_users_mistakes_are_told_as_the_real_hub_tells_them(hub: Hub, home: Pa
     ]
 
 
-def test_private_and_gated_repositories_need_their_token(hub: Hub, home: Path) -> None:
+def test_private_and_gated_repositories_need_their_token_and_a_token_of_nobody_opens_nothing(
+    hub: Hub, home: Path
+) -> None:
     told = client(
         hub,
         home,
         f"""
         from huggingface_hub import hf_hub_download
-        for name in ("me/secret", "me/gated"):
-            for token in (False, "bad", "{TOKEN}"):
+        for name in ("me/secret", "me/gated", "openai-community/gpt2"):
+            for token in ("bad", False, "hf_other", "{TOKEN}"):
                 try:
                     hf_hub_download(name, "config.json", token=token)
                     print("fetched")
                 except Exception as error:
-                    print(type(error).__name__)
+                    print(type(error).__name__, error.response.status_code)
         """,
     )
 
-    assert told == ["RepositoryNotFoundError"] * 2 + ["fetched"] + ["GatedRepoError"] * 2 + ["fetched"]
+    assert told == [
+        *("HfHubHTTPError 401", "RepositoryNotFoundError 401", "RepositoryNotFoundError 404", "fetched"),
+        *("HfHubHTTPError 401", "GatedRepoError 401", "GatedRepoError 403", "fetched"),
+        *("HfHubHTTPError 401", "fetched", "fetched", "fetched"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,7 @@ def test_private_and_gated_repositories_need_their_token(hub: Hub, home: Path) -
     ],
 )
 def test_a_name_that_leads_out_of_the_folder_names_nothing(hub: Hub, path: str) -> None:
-    assert asked(hub, "GET", path) == 401
+    assert asked(hub, "GET", path) == 404
 
 
 @pytest.mark.parametrize("wanted", [{"name": "../../evil"}, {"organization": "..", "name": "x"}, {"type": "../model"}])

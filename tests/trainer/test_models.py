@@ -72,10 +72,10 @@ class Reader:
         return found
 
 
-def case(revision: str | None = None, **blocks: Any) -> dict[str, Any]:
-    """A job whose model has a revision, in JSON."""
+def case(revision: str | None = None, token: str = "", **blocks: Any) -> dict[str, Any]:
+    """A job whose model has a revision, in JSON, and the token with which the Hub is asked."""
     whole = tiny.config(**blocks).model_dump(mode="json", exclude_unset=True)
-    return {**whole, "model": {**whole["model"], "revision": revision}}
+    return {**whole, "model": {**whole["model"], "revision": revision}, "token": token}
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,15 @@ def test_a_hidden_data_set_is_said_to_be_absent_or_hidden(found: dict[str, list[
 
 def test_a_gated_model_is_said_to_be_gated(found: dict[str, list[Any]]) -> None:
     assert found["gated"][:2] == ["ConfigurationError", "GatedRepo"]
+
+
+def test_a_token_that_the_hub_does_not_know_is_said_to_be_refused(reader: Reader, tmp_path: Path) -> None:
+    local = tiny.csv_file(tmp_path / "rows.csv")
+    jobs = {"model": {"model": BERT, "dataset": local, "token": "bad"}, "data": {**JOBS["wikitext"], "token": "bad"}}
+
+    for kind, said, message in reader.answers("bad token", jobs).values():
+        assert (kind, said) == ("ConfigurationError", "TokenRefused")
+        assert "Put a valid token into the Secret that hub.secretRef names." in message
 
 
 def test_a_hub_that_cannot_be_reached_is_tried_again(hub: Hub, reader: Reader, tmp_path: Path) -> None:

@@ -21,9 +21,12 @@ def main() -> None:
     parser.add_argument(
         "--gated", action="append", default=[], metavar="OWNER/NAME=TOKEN", help="Locked without token."
     )
+    parser.add_argument(
+        "--token", action="append", default=[], help="A good token; none given: all that begin with hf_ are good."
+    )
     given = parser.parse_args()
     furnish(given.root)
-    access = Access(private=_tokens(given.private), gated=_tokens(given.gated))
+    access = Access(tokens=frozenset(given.token), private=_tokens(given.private), gated=_tokens(given.gated))
     surface = Surface(Repositories(given.root), access)
     asyncio.run(serve_until_signal(surface.application(), host=given.host, port=given.port))
 

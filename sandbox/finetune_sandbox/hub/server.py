@@ -17,14 +17,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Repositories that need a token, each by `OWNER/NAME`."""
+    """Which tokens are good, and the repositories that need one, each by `OWNER/NAME`."""
 
+    tokens: frozenset[str] = frozenset()
+    """The good tokens beside those below; none named: every one in the Hub's own form, `hf_...`."""
     private: Mapping[str, str] = field(default_factory=dict)
     """Not to be seen without the token."""
     gated: Mapping[str, str] = field(default_factory=dict)
     """To be seen by all, files only with the token."""
     owners: Mapping[str, str] = field(default_factory=dict)
     """Who must show which token to write below a name; elsewhere every token may."""
+
+    def knows(self, token: str) -> bool:
+        """Whether a token is somebody's."""
+        named = {*self.tokens, *self.private.values(), *self.gated.values(), *self.owners.values()}
+        return token in named or (not self.tokens and token.startswith("hf_"))
 
 
 class Surface:
@@ -36,7 +43,7 @@ class Surface:
 
     def application(self) -> web.Application:
         """The hub as an aiohttp application."""
-        app = web.Application(client_max_size=2**24)
+        app = web.Application(client_max_size=2**24, middlewares=[self._authenticated])
         for kind in ("models", "datasets"):
             root = f"/api/{kind}/{{owner}}/{{name}}"
             app.router.add_get(root, self._of(kind, _facts))
@@ -54,6 +61,14 @@ class Surface:
         app.router.add_get(FILES, self._of("models", self._file))
         return app
 
+    @web.middleware
+    async def _authenticated(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse a token that nobody has, whatever is asked for, public or not."""
+        token = _token(request)
+        if token and not self._access.knows(token):
+            raise _absent(401, None, "Invalid credentials in Authorization header")
+        return await handler(request)
+
     def _of(self, kind: str, answer: Callable[[Snapshot, web.Request], Awaitable[web.StreamResponse]]) -> Handler:
         async def answered(request: web.Request) -> web.StreamResponse:
             return await answer(self._snapshot(kind, request), request)
@@ -63,7 +78,7 @@ class Surface:
     def _snapshot(self, kind: str, request: web.Request) -> Snapshot:
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
         if not self._repositories.has(kind, name) or not self._is_shown(kind, name, _token(request)):
-            raise _absent(401, "RepoNotFound", "Repository not found.")
+            raise _absent(404 if _token(request) else 401, "RepoNotFound", "Repository not found.")
         found = self._repositories.snapshot(kind, name, request.match_info.get("revision", "main"))
         if found is None:
             raise _absent(404, "RevisionNotFound", "Invalid rev id.")
@@ -170,8 +185,10 @@ def _token(request: web.Request) -> str:
     return token if scheme == "Bearer" else ""
 
 
-def _absent(status: int, code: str, message: str, commit: str | None = None) -> web.HTTPException:
-    headers = {"X-Error-Code": code, "X-Error-Message": message}
+def _absent(status: int, code: str | None, message: str, commit: str | None = None) -> web.HTTPException:
+    headers = {"X-Error-Message": message}
+    if code:
+        headers["X-Error-Code"] = code
     if commit:
         headers["X-Repo-Commit"] = commit
     kinds: dict[int, type[web.HTTPException]] = {
