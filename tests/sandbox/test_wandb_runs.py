@@ -1,9 +1,12 @@
+import json
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from finetune_sandbox.wandb_server import API_KEY, Effect, Fault, Records, Settings, WandbServer
 
@@ -78,11 +81,33 @@ def test_never_refuses_a_run_that_is_there(sdk: Sdk) -> None:
     assert "already exists" in sdk.fails(LOG_THREE.format(resume="never", first=0))
 
 
-def test_a_run_deleted_by_its_owner_can_be_made_again_under_its_id(server: WandbServer, sdk: Sdk) -> None:
-    sdk.run(LOG_THREE.format(resume="never", first=0) + "wandb.Api().run('tests/r').delete()\n")
-    sdk.run(LOG_THREE.format(resume="never", first=7))
+async def mutated(server: WandbServer, mutation: str) -> tuple[int, Any]:
+    """The status of a mutation, and its data or the first complaint."""
+    auth = aiohttp.BasicAuth("api", API_KEY)
+    async with aiohttp.ClientSession(auth=auth) as session:
+        answer = await session.post(f"{server.url}/graphql", json={"query": f"mutation {{{mutation}}}"})
+        told = await answer.json()
+    return answer.status, told["data"] or told["errors"][0]["message"]
 
-    assert losses(server, "r") == [7, 8, 9]
+
+def upsert(**given: str) -> str:
+    wanted = ", ".join(f"{name}: {json.dumps(value)}" for name, value in given.items())
+    return f"upsertBucket(input: {{{wanted}}}) {{bucket {{id}}}}"
+
+
+async def test_the_id_of_a_deleted_run_is_refused_for_ever_and_its_number_not_given_again(server: WandbServer) -> None:
+    _, made = await mutated(server, upsert(modelName="tests", name="r"))
+    dead = made["upsertBucket"]["bucket"]["id"]
+    await mutated(server, f'deleteRun(input: {{id: "{dead}"}}) {{clientMutationId}}')
+
+    again = await mutated(server, upsert(modelName="tests", name="r"))
+    _, other = await mutated(server, upsert(modelName="tests", name="other"))
+    late = await mutated(server, upsert(id=dead, displayName="late"))
+
+    assert again == (409, "run sandbox/tests/r was previously created and deleted; try a new run name")
+    assert other["upsertBucket"]["bucket"]["id"] != dead
+    assert late == (400, "The run does not exist.")
+    assert [each.display_name for each in server.runs()] == ["other"]
 
 
 def test_a_killed_client_loses_nothing_that_was_sent_and_its_run_crashes(tmp_path: Path) -> None:

@@ -30,6 +30,14 @@ INTERFACES = {"ArtifactCollection": {"ArtifactSequence", "ArtifactPortfolio"}}
 class Refused(Exception):
     """A request that the server understands and does not do; the message is for the client."""
 
+    status = 400
+
+
+class Conflict(Refused):
+    """Something stands in the way that only the client can avoid."""
+
+    status = 409
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from finetune_sandbox.wandb_server import history
-from finetune_sandbox.wandb_server.graphql import Json, Refused, page
+from finetune_sandbox.wandb_server.graphql import Conflict, Json, Refused, page
 from finetune_sandbox.wandb_server.store import Row, Store, attributes, node_id, number
 
 TEXTS = (
@@ -103,6 +103,9 @@ class Runs:
         project = self.project(given["entityName"], given["modelName"], create=True)
         if project is None:
             raise Refused("The project could not be created.")
+        if self._store.row("SELECT 1 FROM deleted_runs WHERE project = ? AND name = ?", project["id"], given["name"]):
+            named = f"{given['entityName']}/{given['modelName']}/{given['name']}"
+            raise Conflict(f"run {named} was previously created and deleted; try a new run name")
         said = {"displayName": given["name"], "tags": [], "config": {}, "summary": {}}
         run = self._store.write(
             "INSERT INTO runs (project, name, state, created, heartbeat, attributes) VALUES (?, ?, 'running', ?, ?, ?)",
@@ -257,10 +260,11 @@ class Runs:
         return {"success": True}
 
     def delete(self, given: Json) -> Json:
-        """Forget a run; its artifacts stay."""
+        """Forget a run but for its id, which no other may have; its artifacts stay."""
         run = number("Run", given["id"])
         with self._store.transaction():
             for query in (
+                "INSERT OR IGNORE INTO deleted_runs SELECT project, name FROM runs WHERE id = ?",
                 "DELETE FROM lines WHERE run = ?",
                 "DELETE FROM run_files WHERE run = ?",
                 "DELETE FROM usages WHERE run = ?",

@@ -150,7 +150,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _problem(error.status, message)
     except (Refused, ValidationError, json.JSONDecodeError) as error:
         log.warning("refused: %s %s: %s", request.method, request.path, error)
-        return _problem(400, str(error))
+        return _problem(error.status if isinstance(error, Refused) else 400, str(error))
     except Exception as error:
         log.exception("failed: %s %s", request.method, request.path)
         return _problem(400, f"Defect in the sandbox's W&B server: {error!r}")

@@ -18,8 +18,9 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS projects (
     id INTEGER PRIMARY KEY, entity TEXT, name TEXT, created REAL, UNIQUE (entity, name));
 CREATE TABLE IF NOT EXISTS runs (
-    id INTEGER PRIMARY KEY, project INTEGER, name TEXT, state TEXT, created REAL, heartbeat REAL, attributes TEXT,
-    UNIQUE (project, name));
+    id INTEGER PRIMARY KEY AUTOINCREMENT, project INTEGER, name TEXT, state TEXT, created REAL, heartbeat REAL,
+    attributes TEXT, UNIQUE (project, name));
+CREATE TABLE IF NOT EXISTS deleted_runs (project INTEGER, name TEXT, PRIMARY KEY (project, name));
 CREATE TABLE IF NOT EXISTS lines (
     run INTEGER, file TEXT, position INTEGER, line TEXT, PRIMARY KEY (run, file, position));
 CREATE TABLE IF NOT EXISTS run_files (
