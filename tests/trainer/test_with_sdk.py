@@ -167,7 +167,7 @@ except ConnectionError:
     assert told.splitlines()[-1] == "False"
 
 
-def test_a_run_that_was_removed_is_created_anew(server: WandbServer, sdk: Sdk) -> None:
+def test_a_run_that_was_never_made_is_made_under_its_id(server: WandbServer, sdk: Sdk) -> None:
     told = sdk.run(
         PRELUDE.replace("restored=False", "restored=True")
         + """
@@ -177,6 +177,34 @@ print(tracking.run is not None, tracking.close(exit_code=0))
     )
 
     assert (told.splitlines()[-1], len(server.run("tiny").history)) == ("True True", 1)
+
+
+def test_a_job_whose_run_was_deleted_goes_on_in_another_with_all_its_rows(server: WandbServer, sdk: Sdk) -> None:
+    told = sdk.run(
+        PRELUDE
+        + """
+log(1)
+tracking.close(exit_code=85, preempted=True)
+wandb.Api().run("tiny").delete()
+
+said, here = [], surroundings({"FINETUNE_WORK_DIR": os.environ["SCRATCH"]})
+tracking = Tracking(config(), here, tracking.history, restored=True)
+tracking.on_change = lambda degraded, run: said.append(run.id if run else degraded)
+tracking.open({})
+log(2)
+closed = tracking.close(exit_code=0)
+print(*said, closed, ArtifactStore(tracking.wishes, "tiny", lambda: tracking).has_finished())
+"""
+    )
+    (run,) = server.runs()
+    rows = [row["train/global_step"] for row in run.history]
+    deleted = (
+        "The W&B run of this job was deleted, and W&B gives a deleted id to nobody; all rows go to a new run, tiny-2. "
+        "Training goes on."
+    )
+
+    assert told.splitlines()[-1] == f"{deleted} tiny-2 True True"
+    assert (run.id, run.state, rows) == ("tiny-2", "finished", [1, 2])
 
 
 def test_a_first_attempt_goes_on_with_a_run_that_is_there_already(server: WandbServer, sdk: Sdk) -> None:

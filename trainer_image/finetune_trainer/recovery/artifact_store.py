@@ -29,6 +29,7 @@ from finetune_trainer.tracking.run import (
     is_refusal,
     key_refused,
     reachable,
+    run_ids,
 )
 
 log = logging.getLogger(__name__)
@@ -158,13 +159,16 @@ class ArtifactStore:
     def has_finished(self) -> bool:
         """Whether the run says that this job's work is done."""
         with self._border():
-            try:
-                run = self._api().run(f"{self._project()}/{self._kept_by}")
-            except (ValueError, wandb.errors.CommError) as absent:
-                if is_absence(str(absent)):
-                    return False
-                raise
-            return run.summary.get(FINISHED_KEY) is not None and run.state == "finished"
+            return any(self._is_finished(name) for name in run_ids(self._kept_by))
+
+    def _is_finished(self, name: str) -> bool:
+        try:
+            run = self._api().run(f"{self._project()}/{name}")
+        except (ValueError, wandb.errors.CommError) as absent:
+            if is_absence(str(absent)):
+                return False
+            raise
+        return run.summary.get(FINISHED_KEY) is not None and run.state == "finished"
 
     def mark_finished(self, uid: str) -> None:
         """Nothing to do: closing the run writes it into the run's summary."""

@@ -1,7 +1,8 @@
 """The W&B run, spoken to by rank 0 alone; whatever happens to W&B, training goes on.
 
 The run is opened with `must` after a restore, with `allow` by a later attempt that found nothing to restore, and with
-`never` by a first attempt. Rows go through `history`, so a connection that comes late or again sends what is missing.
+`never` by a first attempt; a run that was deleted is followed by another. Rows go through `history`, so a connection
+that comes late or again sends what is missing.
 """
 
 import contextlib
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 15.0
 INIT_TIMEOUT = 30
+DELETED_TIMEOUT = 10
+"""The SDK asks for a deleted id again and again until its time is over; then it says what W&B answered."""
+DELETED = "previously created and deleted"
+"""What W&B says of such an id."""
 SETTLED_SECONDS = 120.0
 """After so long the server has a row that was sent; the SDK sends every fifteen seconds."""
 TEARDOWN_SECONDS = 30.0
@@ -51,6 +56,11 @@ class Wishes:
     log_model: str
     watch: str
     base_url: str
+
+
+def run_ids(run_id: str) -> tuple[str, str]:
+    """The id of a job's run, and that of the one that goes on when W&B says that the first was deleted."""
+    return run_id, f"{run_id}-2"
 
 
 def wishes(config: CommonRun, env: Mapping[str, str] = os.environ) -> Wishes:
@@ -182,23 +192,36 @@ class Tracking:
                 log.warning("%s was not noted as an input of the run: %s", name, brief(problem))
 
     def _initialised(self) -> Any:
-        """The run, by the rule of which attempt may meet it."""
+        """The run, by the rule of which attempt may meet it; another one when W&B says that it was deleted."""
         is_known = self._was_open or self._here.attempt > 1
         resume = "must" if self._restored else "allow" if is_known else "never"
+        first, second = run_ids(self._config.run_id)
         try:
-            return self._init(resume)
+            return self._opened(first, resume)
+        except wandb.errors.Error as refused:
+            if DELETED not in str(refused):
+                raise
+        self._degrade(
+            "The W&B run of this job was deleted, and W&B gives a deleted id to nobody; "
+            f"all rows go to a new run, {second}."
+        )
+        bounded(wandb.teardown, TEARDOWN_SECONDS)
+        return self._opened(second, resume)
+
+    def _opened(self, name: str, resume: str) -> Any:
+        """The run of that id; made when there should be one and is none, gone on with when there should be none."""
+        try:
+            return self._init(name, resume, INIT_TIMEOUT)
         except wandb.errors.UsageError as refused:
-            if resume == "must":
-                self._degrade("The W&B run of this job was removed; it was created anew under its id.")
-            elif "already exists" not in str(refused):
+            if resume != "must" and "already exists" not in str(refused):
                 raise
             bounded(wandb.teardown, TEARDOWN_SECONDS)  # The SDK's process holds the refused run's id for itself.
-            return self._init("allow")
+            return self._init(name, "allow", DELETED_TIMEOUT if resume == "must" else INIT_TIMEOUT)
 
-    def _init(self, resume: str) -> Any:
+    def _init(self, name: str, resume: str, seconds: int) -> Any:
         spec = self._config.wandb
         run = wandb.init(
-            id=self._config.run_id,
+            id=name,
             resume=resume,  # type: ignore[arg-type]
             project=self.wishes.project,
             entity=self.wishes.entity,
@@ -210,7 +233,7 @@ class Tracking:
             mode=self.wishes.mode,  # type: ignore[arg-type]
             config=self._settings,
             dir=str(self._here.work_dir),
-            settings=wandb.Settings(init_timeout=INIT_TIMEOUT, base_url=self.wishes.base_url),
+            settings=wandb.Settings(init_timeout=seconds, base_url=self.wishes.base_url),
             allow_val_change=True,
         )
         run.define_metric(GLOBAL_STEP)
@@ -264,7 +287,7 @@ class Tracking:
 
     def _recover(self, run: Any) -> None:
         self.degraded = None
-        self.on_change(None, Run(id=self._config.run_id, url=run.url or None))
+        self.on_change(None, Run(id=run.id, url=run.url or None))
 
     def close(self, *, exit_code: int, preempted: bool = False, seconds: float | None = None) -> bool:
         """End the attempt's part: finished, failed, or preempting and to be continued; tell whether it arrived."""
