@@ -32,9 +32,13 @@ class Loopback:
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; whatever keeps the application from it is raised, and leaves nothing running."""
         self._thread.start()
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End for good."""

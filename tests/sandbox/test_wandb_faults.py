@@ -1,6 +1,6 @@
 import aiohttp
 import pytest
-from finetune_sandbox.wandb_server import Effect, Fault, WandbServer
+from finetune_sandbox.wandb_server import Effect, Fault, FolderInUse, WandbServer
 
 VIEWER = {"query": "{viewer {id}}"}
 GOOD = aiohttp.BasicAuth("api", "k" * 40)
@@ -43,6 +43,21 @@ async def test_a_paused_server_refuses_connections_and_comes_back(server: WandbS
     server.resume()
 
     assert await statuses(server, 1) == [200]
+
+
+def test_a_folder_has_one_server_at_a_time(server: WandbServer) -> None:
+    upload = server.folder / "blobs" / ".half-done"
+    upload.touch()
+
+    with pytest.raises(FolderInUse, match="in use by another run"):
+        WandbServer(server.folder).__enter__()
+    was_left_alone = upload.exists()
+    server.pause()
+    with WandbServer(server.folder):
+        pass
+    server.resume()
+
+    assert (was_left_alone, upload.exists()) == (True, False)
 
 
 async def test_the_admin_door_sets_and_clears_faults_and_shows_requests(server: WandbServer) -> None:

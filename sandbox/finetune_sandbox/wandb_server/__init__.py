@@ -8,5 +8,16 @@ from finetune_sandbox.wandb_server.embedded import API_KEY, WandbServer
 from finetune_sandbox.wandb_server.faults import Effect, Fault
 from finetune_sandbox.wandb_server.records import ArtifactRecord, Records, RunRecord
 from finetune_sandbox.wandb_server.server import Settings
+from finetune_sandbox.wandb_server.store import FolderInUse
 
-__all__ = ["API_KEY", "ArtifactRecord", "Effect", "Fault", "Records", "RunRecord", "Settings", "WandbServer"]
+__all__ = [
+    "API_KEY",
+    "ArtifactRecord",
+    "Effect",
+    "Fault",
+    "FolderInUse",
+    "Records",
+    "RunRecord",
+    "Settings",
+    "WandbServer",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from finetune_sandbox.loopback import serve_until_signal
 from finetune_sandbox.wandb_server.faults import Faults
 from finetune_sandbox.wandb_server.server import Settings, Surface
+from finetune_sandbox.wandb_server.store import FolderInUse
 
 
 def main() -> None:
@@ -28,7 +29,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     settings = Settings(entity=given.entity, keys=tuple(given.key), heartbeat_timeout=given.heartbeat_timeout)
     surface = Surface(given.state, settings, Faults())
-    asyncio.run(serve_until_signal(surface.application(), host=given.host, port=given.port))
+    try:
+        asyncio.run(serve_until_signal(surface.application(), host=given.host, port=given.port))
+    except FolderInUse as taken:
+        sys.exit(str(taken))
 
 
 main()

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from finetune_sandbox.wandb_server.graphql import Json, Refused
 from finetune_sandbox.wandb_server.pages import Pages
 from finetune_sandbox.wandb_server.resolvers import Request
 from finetune_sandbox.wandb_server.runs import Runs
-from finetune_sandbox.wandb_server.store import Store
+from finetune_sandbox.wandb_server.store import Store, claimed
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +67,10 @@ class Surface:
 
     async def _opened(self, _: web.Application) -> AsyncIterator[None]:
         """The store while the server runs, without the half-done uploads of one that was killed."""
-        self._store = Store(self._folder)
-        for part in (self._folder / "blobs").glob(".*"):
-            part.unlink()
-        yield
-        self._store.close()
+        with claimed(self._folder), closing(Store(self._folder)) as self._store:
+            for part in (self._folder / "blobs").glob(".*"):
+                part.unlink()
+            yield
 
     def _authorize(self, request: web.Request) -> None:
         key = _key(request.headers.get("Authorization", ""))

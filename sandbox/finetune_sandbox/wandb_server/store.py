@@ -4,6 +4,7 @@ Any process may open the same folder to read while the server writes.
 """
 
 import base64
+import fcntl
 import json
 import secrets
 import sqlite3
@@ -49,6 +50,28 @@ CREATE TABLE IF NOT EXISTS alerts (
 """
 
 Row = sqlite3.Row
+
+
+class FolderInUse(Exception):
+    """Another server has the folder; the message says what to do."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Have the folder as the only server while the block lasts; `FolderInUse` when another has it.
+
+    The lock ends with the process, however that ends. Who only reads needs none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(
+                f"The folder {folder} is in use by another run. Wait until it has ended, or give another one with "
+                "--state."
+            ) from None
+        yield
 
 
 class Store:
