@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # The server's pages show comparisons.
-    from finetune_sandbox.wandb_server.records import Records
+    from finetune_sandbox.wandb_server.records import Records, RunRecord
 
 CLOCKS = ("_step", "_timestamp", "_runtime", "*_runtime", "*_per_second", "system/*")
 """Columns that tell when and how fast, not what; they differ between any two runs."""
@@ -89,13 +89,17 @@ def compared(records: "Records", left: str, right: str) -> Comparison:
 
 def result(records: "Records", run_id: str) -> Result:
     """What the run of that id has left."""
-    run = records.run(run_id)
-    versions = records.artifacts(f"model-{run_id}")
-    weights = {}
-    if versions:
-        files = versions[-1].files
-        weights = {n: _hash(p.read_bytes()) for n, p in sorted(files.items()) if n.endswith(".safetensors")}
-    return Result(run_id=run_id, rows=tuple(_rows(run.history)), weights=weights)
+    return left_by(records, records.run(run_id))
+
+
+def left_by(records: "Records", run: "RunRecord") -> Result:
+    """What a run has left; of its models the last one that arrived whole."""
+    place = (run.entity, run.project)
+    versions = [each for each in records.artifacts(f"model-{run.id}") if (each.entity, each.project) == place]
+    whole = [each.files for each in versions if each.state == "COMMITTED"]
+    files = whole[-1] if whole else {}
+    weights = {n: _hash(p.read_bytes()) for n, p in sorted(files.items()) if n.endswith(".safetensors")}
+    return Result(run_id=run.id, rows=tuple(_rows(run.history)), weights=weights)
 
 
 def _rows(history: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
