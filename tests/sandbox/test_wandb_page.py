@@ -1,14 +1,18 @@
 """What a person sees of the stand-in's server, after runs of the unmodified SDK."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 from finetune_sandbox.wandb_server import WandbServer
 from finetune_sandbox.wandb_server.pages.charts import MOST_POINTS, marked, thinned, ticks
 from finetune_sandbox.wandb_server.pages.curves import pauses
+from finetune_sandbox.wandb_server.runs import Runs
+from finetune_sandbox.wandb_server.store import Store
 
 from tests.sandbox.browsing import Element, page, site, status
 from tests.sandbox.wandb_sdk import Sdk
@@ -55,6 +59,25 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visited]:
     with WandbServer(folder / "state") as server:
         printed = Sdk(server.environment(), folder / "client").run(TWO_RUNS_OF_A_GROUP)
         yield Visited(server.url, printed)
+
+
+class Kept:
+    """A state folder that runs are written into as the server's API does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = Store(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+    def run(self, entity: str, name: str, *, summary: dict[str, object]) -> None:
+        """A run of the project `tests`."""
+        Runs(self._store, base="", now=time.time(), heartbeat_timeout=300.0).upsert(
+            {"entityName": entity, "modelName": "tests", "name": name, "summaryMetrics": json.dumps(summary)}
+        )
 
 
 def lines(shown: Element, title: str) -> list[list[object]]:
@@ -186,6 +209,27 @@ def test_a_name_is_never_markup(tmp_path: Path) -> None:
 
     assert shown.all("h1")[0].text == "<script>alert(1)</script> finished"
     assert (shown.values()["Notes"], shown.all("i")) == ('"><i>', [])
+
+
+def test_a_summary_of_several_values_is_shown(tmp_path: Path) -> None:
+    with Kept(tmp_path) as store:
+        store.run("sandbox", "r", summary={"train/loss": {"min": 0.5}})
+    with WandbServer(tmp_path) as server:
+        shown = page(f"{server.url}/sandbox/tests/runs/r")
+
+    assert shown.values()["Last loss"] == '{"min": 0.5}'
+
+
+def test_runs_of_one_id_are_told_apart_by_their_entities(tmp_path: Path) -> None:
+    with Kept(tmp_path) as store:
+        store.run("us", "r", summary={"train/loss": 0.5})
+        store.run("them", "r", summary={"train/loss": 0.25})
+    with WandbServer(tmp_path) as server:
+        losses = [page(f"{server.url}/{entity}/tests/runs/r").values()["Last loss"] for entity in ("us", "them")]
+        listed = page(f"{server.url}/us/tests").rows("Every run that this server knows")
+        verdict = page(f"{server.url}/compare?run=us/tests/r&run=them/tests/r").all("p")[0].text
+
+    assert (losses, len(listed), verdict) == (["0.5", "0.25"], 2, "Neither run has a row.")
 
 
 def test_marks_on_an_axis_are_round_and_few() -> None:

@@ -80,19 +80,19 @@ class Records:
         self._folder = folder
         self._timeout = heartbeat_timeout
 
-    def heads(self, project: str | None = None) -> tuple[RunHead, ...]:
+    def heads(self, project: str | None = None, entity: str | None = None) -> tuple[RunHead, ...]:
         """What is said of every run, oldest first; cheap however long they are."""
         with closing(Store(self._folder)) as store:
-            return tuple(RunHead(**self._head(store, each)) for each in _runs(store, project))
+            return tuple(RunHead(**self._head(store, each)) for each in _runs(store, project, entity))
 
-    def runs(self, project: str | None = None) -> tuple[RunRecord, ...]:
+    def runs(self, project: str | None = None, entity: str | None = None) -> tuple[RunRecord, ...]:
         """Every run, oldest first."""
         with closing(Store(self._folder)) as store:
-            return tuple(self._run(store, each) for each in _runs(store, project))
+            return tuple(self._run(store, each) for each in _runs(store, project, entity))
 
-    def run(self, name: str, project: str | None = None) -> RunRecord:
+    def run(self, name: str, project: str | None = None, entity: str | None = None) -> RunRecord:
         """The run of that id; KeyError when there is none or more than one."""
-        found = [each for each in self.runs(project) if each.id == name]
+        found = [each for each in self.runs(project, entity) if each.id == name]
         if len(found) != 1:
             raise KeyError(name)
         return found[0]
@@ -149,12 +149,12 @@ class Records:
         )
 
 
-def _runs(store: Store, project: str | None) -> list[Row]:
+def _runs(store: Store, project: str | None, entity: str | None) -> list[Row]:
     rows = store.rows(
         "SELECT runs.*, entity, projects.name AS project_name FROM runs JOIN projects ON project = projects.id"
         " ORDER BY runs.id"
     )
-    return [each for each in rows if project in {None, each["project_name"]}]
+    return [each for each in rows if project in {None, each["project_name"]} and entity in {None, each["entity"]}]
 
 
 def _artifact(store: Store, row: Row) -> ArtifactRecord:

@@ -11,7 +11,8 @@ from finetune_sandbox.wandb_server.records import ArtifactRecord, Records, RunHe
 def versions(records: Records, run: RunRecord) -> Markup | None:
     """The versions that the run has made, newest first, and those that it used."""
     found = [each for name in records.collections() for each in records.artifacts(name)]
-    made = [each for each in found if each.run == run.id and each.version is not None]
+    place = (run.entity, run.project, run.id)
+    made = [each for each in found if (each.entity, each.project, each.run) == place and each.version is not None]
     used = [each for each in found if f"{each.collection}:v{each.version}" in run.inputs]
     rows = [*(_row("made", each) for each in made[::-1]), *(_row("used", each) for each in used)]
     columns = ("version", "type", "aliases", "size", "files", "created (UTC)", "by this run")
@@ -37,8 +38,8 @@ def name(found: ArtifactRecord) -> str:
 
 def page(records: Records, found: ArtifactRecord) -> str:
     """One version: its files, what is said of it, where it comes from."""
-    maker = next((each for each in records.heads(found.project) if each.id == found.run), None)
-    users = [each for each in records.runs(found.project) if name(found) in each.inputs]
+    maker = next((each for each in records.heads(found.project, found.entity) if each.id == found.run), None)
+    users = [each for each in records.runs(found.project, found.entity) if name(found) in each.inputs]
     made_by = [_run(maker)] if maker else []
     return document(
         name(found),

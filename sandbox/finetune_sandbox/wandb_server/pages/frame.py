@@ -102,5 +102,5 @@ def state(word: str) -> Markup:
 
 def facts(found: Iterable[tuple[str, object]]) -> Markup:
     """Names and values, without those that have none."""
-    pairs = ((name, value) for name, value in found if value not in {None, ""} and value != ())
+    pairs = ((name, value) for name, value in found if value not in (None, "", ()))
     return element("dl", (element("div", element("dt", name), element("dd", shown(value))) for name, value in pairs))

@@ -36,7 +36,8 @@ class Pages:
         return await _shown(lambda: runs.listed(self._records))
 
     async def _project(self, request: web.Request) -> web.Response:
-        return await _shown(lambda: runs.listed(self._records, request.match_info["project"]))
+        named = request.match_info
+        return await _shown(lambda: runs.listed(self._records, named["project"], named["entity"]))
 
     async def _run(self, request: web.Request) -> web.Response:
         named = request.match_info
@@ -56,16 +57,17 @@ class Pages:
         return [self._named(each) for each in request.query.getall("run", [])]
 
     def _named(self, reference: str) -> RunRecord:
-        _, project, name = (*reference.split("/"), "", "")[:3]
+        entity, project, name = (*reference.split("/"), "", "")[:3]
         try:
-            return self._records.run(name, project)
+            return self._records.run(name, project, entity)
         except KeyError:
             raise web.HTTPNotFound(text=f"This server knows no run {reference!r}.") from None
 
     def _version(self, request: web.Request) -> ArtifactRecord:
         named = request.match_info
         for each in self._records.artifacts(named["collection"]):
-            if each.project == named["project"] and named["version"] in {f"v{each.version}", *each.aliases}:
+            is_there = (each.entity, each.project) == (named["entity"], named["project"])
+            if is_there and named["version"] in {f"v{each.version}", *each.aliases}:
                 return each
         raise web.HTTPNotFound(text=f"This server knows no version {named['collection']}:{named['version']}.")
 

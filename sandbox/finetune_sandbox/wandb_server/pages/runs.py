@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetune_sandbox.comparison import compared
+from finetune_sandbox.comparison import Comparison, left_by
 from finetune_sandbox.wandb_server.pages import addresses, curves, media
 from finetune_sandbox.wandb_server.pages.artifacts import versions
 from finetune_sandbox.wandb_server.pages.curves import STEP
@@ -28,9 +28,9 @@ COLUMNS = ("name", "state", "project", "job", "group", "steps", "last loss", "cr
 Json = Mapping[str, Any]
 
 
-def listed(records: Records, project: str | None = None) -> str:
+def listed(records: Records, project: str | None = None, entity: str | None = None) -> str:
     """All runs, newest first; those that are ticked can be laid over each other."""
-    runs = records.heads(project)[::-1]
+    runs = records.heads(project, entity)[::-1]
     crumbs = (("Runs", "/" if project else None), *(((project, None),) if project else ()))
     title = element("h1", f"Runs of {project}" if project else "Runs")
     is_live = any(each.state in UNDER_WAY for each in runs)
@@ -116,7 +116,7 @@ def _facts(run: RunRecord) -> Markup:
 def _peers(records: Records, run: RunRecord) -> list[RunRecord]:
     if run.group is None:
         return []
-    same = [each for each in records.runs(run.project) if (each.entity, each.group) == (run.entity, run.group)]
+    same = [each for each in records.runs(run.project, run.entity) if each.group == run.group]
     return [each for each in same if each.id != run.id][-MOST_PEERS + 1 :]
 
 
@@ -163,9 +163,9 @@ def side_by_side(records: Records, runs: Sequence[RunRecord]) -> str:
 
 
 def _verdict(records: Records, runs: Sequence[RunRecord]) -> Markup | None:
-    if len(runs) != 2 or runs[0].id == runs[1].id:
+    if len(runs) != 2 or addresses.reference(runs[0]) == addresses.reference(runs[1]):
         return None
-    found = compared(records, runs[0].id, runs[1].id)
+    found = Comparison(left=left_by(records, runs[0]), right=left_by(records, runs[1]))
     if found.is_identical:
         rows = len(found.left.rows)
         return element("p", f"Both are identical, bit for bit: final weights, and {rows} rows of history.")
