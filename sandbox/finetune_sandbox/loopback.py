@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -25,6 +26,7 @@ class Loopback:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="loopback", daemon=True)
         self._runner: web.AppRunner | None = None
+        self._place = socket.socket()
 
     @property
     def url(self) -> str:
@@ -35,6 +37,7 @@ class Loopback:
         """Begin to answer; whatever keeps the application from it is raised, and leaves nothing running."""
         self._thread.start()
         try:
+            self._take_place()
             self.open()
         except BaseException:
             self.stop()
@@ -46,6 +49,16 @@ class Loopback:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._place.close()
+
+    def _take_place(self) -> None:
+        """Have the port until the end: bound and not listening, this refuses connections while the server is away.
+
+        Nobody else gets it then, not even for the other end of a connection.
+        """
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind((self.host, self.port))
+        self.port = self._place.getsockname()[1]
 
     def open(self) -> None:
         """Listen, at the same port as before."""
@@ -62,8 +75,7 @@ class Loopback:
     async def _open(self) -> None:
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=PATIENCE)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-        self.port = self._runner.addresses[0][1]
+        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
 
     async def _close(self) -> None:
         if self._runner:

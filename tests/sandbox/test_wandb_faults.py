@@ -1,3 +1,5 @@
+import socket
+
 import aiohttp
 import pytest
 from finetune_sandbox.wandb_server import Effect, Fault, FolderInUse, WandbServer
@@ -43,6 +45,13 @@ async def test_a_paused_server_refuses_connections_and_comes_back(server: WandbS
     server.resume()
 
     assert await statuses(server, 1) == [200]
+
+
+def test_nobody_gets_the_port_of_a_paused_server(server: WandbServer) -> None:
+    server.pause()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", server.port))
+    server.resume()
 
 
 def test_a_folder_has_one_server_at_a_time(server: WandbServer) -> None:
