@@ -1,8 +1,10 @@
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
-from finetune_sandbox.wandb_server import Effect, Fault, FolderInUse, WandbServer
+from finetune_sandbox.wandb_server import Effect, Fault, FolderInUse, Settings, WandbServer
 
 VIEWER = {"query": "{viewer {id}}"}
 GOOD = aiohttp.BasicAuth("api", "k" * 40)
@@ -69,19 +71,44 @@ def test_a_folder_has_one_server_at_a_time(server: WandbServer) -> None:
     assert (was_left_alone, upload.exists()) == (True, False)
 
 
-async def test_the_admin_door_sets_and_clears_faults_and_shows_requests(server: WandbServer) -> None:
-    async with aiohttp.ClientSession() as session:
-        await session.post(f"{server.url}/admin/faults", json={"effect": "status", "status": 401})
-        struck = await statuses(server, 1)
-        await session.delete(f"{server.url}/admin/faults")
-        healed = await statuses(server, 1)
-        seen = await (await session.get(f"{server.url}/admin/requests")).json()
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[WandbServer]:
+    """A server whose admin door has a token."""
+    with WandbServer(tmp_path / "guarded", settings=Settings(admin_token="open")) as running:
+        yield running
+
+
+def admin(token: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+
+
+async def test_the_admin_door_sets_and_clears_faults_and_shows_requests(guarded: WandbServer) -> None:
+    async with admin("open") as session:
+        await session.post(f"{guarded.url}/admin/faults", json={"effect": "status", "status": 401})
+        struck = await statuses(guarded, 1)
+        await session.delete(f"{guarded.url}/admin/faults")
+        healed = await statuses(guarded, 1)
+        seen = await (await session.get(f"{guarded.url}/admin/requests")).json()
 
     assert (struck, healed, seen) == ([401], [200], ["graphql  viewer"] * 2)
 
 
-async def test_a_fault_with_a_typo_is_refused(server: WandbServer) -> None:
-    async with aiohttp.ClientSession() as session:
-        answer = await session.post(f"{server.url}/admin/faults", json={"effect": "status", "tmies": 1})
+async def test_a_fault_with_a_typo_is_refused(guarded: WandbServer) -> None:
+    async with admin("open") as session:
+        answer = await session.post(f"{guarded.url}/admin/faults", json={"effect": "status", "tmies": 1})
 
     assert answer.status == 400
+
+
+async def test_the_admin_door_opens_to_nobody_without_its_token(server: WandbServer, guarded: WandbServer) -> None:
+    shut = [(server, ""), (server, "open"), (guarded, "x"), (guarded, "")]
+    for running, token in shut:
+        async with admin(token) as session:
+            found = [
+                await session.post(f"{running.url}/admin/faults", json={"effect": "drop"}),
+                await session.delete(f"{running.url}/admin/faults"),
+                await session.get(f"{running.url}/admin/requests"),
+            ]
+        assert [each.status for each in found] == [403] * 3
+
+    assert await statuses(guarded, 1) == [200]

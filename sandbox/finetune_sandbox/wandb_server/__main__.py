@@ -22,12 +22,18 @@ def main() -> None:
     parser.add_argument(
         "--key", action="append", default=[], help="A good API key; none given: all long enough are good."
     )
+    parser.add_argument("--admin-token", default="", help="What opens /admin; none given: nothing does.")
     parser.add_argument(
         "--heartbeat-timeout", type=float, default=300.0, help="Seconds of silence after which a run crashed."
     )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    settings = Settings(entity=given.entity, keys=tuple(given.key), heartbeat_timeout=given.heartbeat_timeout)
+    settings = Settings(
+        entity=given.entity,
+        keys=tuple(given.key),
+        admin_token=given.admin_token,
+        heartbeat_timeout=given.heartbeat_timeout,
+    )
     surface = Surface(given.state, settings, Faults())
     try:
         asyncio.run(serve_until_signal(surface.application(), host=given.host, port=given.port))

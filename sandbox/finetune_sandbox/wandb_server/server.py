@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 import json
 import logging
 import time
@@ -37,6 +38,8 @@ class Settings:
     """The default entity of every key."""
     keys: tuple[str, ...] = ()
     """The API keys that are good; none named: every key of at least 40 characters."""
+    admin_token: str = ""
+    """Who shows it may make trouble; empty: nobody over HTTP."""
     heartbeat_timeout: float = 300.0
     """A run whose client has been silent for so many seconds has crashed."""
     clock: Callable[[], float] = field(default=time.time)
@@ -126,15 +129,23 @@ class Surface:
     async def _health(self, _: web.Request) -> web.StreamResponse:
         return web.json_response({"healthy": True})
 
+    def _admit(self, request: web.Request) -> None:
+        wanted, shown = self._settings.admin_token, request.headers.get("Authorization", "")
+        if not wanted or not hmac.compare_digest(shown.encode(), f"Bearer {wanted}".encode()):
+            raise web.HTTPForbidden(text="Only the bearer token given with --admin-token opens this door.")
+
     async def _add_fault(self, request: web.Request) -> web.StreamResponse:
+        self._admit(request)
         self._faults.add(Fault.model_validate(await request.json()))
         return web.json_response({})
 
-    async def _clear_faults(self, _: web.Request) -> web.StreamResponse:
+    async def _clear_faults(self, request: web.Request) -> web.StreamResponse:
+        self._admit(request)
         self._faults.clear()
         return web.json_response({})
 
-    async def _requests(self, _: web.Request) -> web.StreamResponse:
+    async def _requests(self, request: web.Request) -> web.StreamResponse:
+        self._admit(request)
         return web.json_response(list(self._faults.seen))
 
 
