@@ -1,10 +1,15 @@
+import errno
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from finetune_sandbox.wandb_server import Effect, Fault, FolderInUse, Settings, WandbServer
+from finetune_sandbox.wandb_server.server import errors
 
 VIEWER = {"query": "{viewer {id}}"}
 GOOD = aiohttp.BasicAuth("api", "k" * 40)
@@ -112,3 +117,23 @@ async def test_the_admin_door_opens_to_nobody_without_its_token(server: WandbSer
         assert [each.status for each in found] == [403] * 3
 
     assert await statuses(guarded, 1) == [200]
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), (507, "is full. Make room on it.")),
+        (ValueError("odd"), (400, "Defect in the sandbox's W&B server: ValueError('odd')")),
+    ],
+    ids=["a full disk", "a defect"],
+)
+async def test_an_answer_says_whether_the_disk_is_full_or_the_server_wrong(
+    problem: Exception, told: tuple[int, str]
+) -> None:
+    async def failing(_: web.Request) -> web.StreamResponse:
+        raise problem
+
+    answer = await errors(make_mocked_request("PUT", "/storage/x"), failing)
+
+    assert isinstance(answer, web.Response)
+    assert (answer.status, told[1] in json.loads(answer.text or "")["errors"][0]["message"]) == (told[0], True)

@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import errno
 import hmac
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -55,7 +57,7 @@ class Surface:
 
     def application(self) -> web.Application:
         """The server as an aiohttp application."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[errors])
         app.cleanup_ctx.append(self._opened)
         app.router.add_post("/graphql", self._graphql)
         app.router.add_post("/files/{entity}/{project}/{run}/file_stream", self._file_stream)
@@ -150,8 +152,11 @@ class Surface:
 
 
 @web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Say what is wrong as the real server does; a defect of ours is a 400, because clients retry a 500 for minutes."""
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say what is wrong as the real server does; a defect of ours is a 400, because clients retry a 500 for minutes.
+
+    A full disk is a 507: what is sent again arrives when somebody has made room.
+    """
     try:
         return await handler(request)
     except web.HTTPException:
@@ -164,7 +169,14 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _problem(error.status if isinstance(error, Refused) else 400, str(error))
     except Exception as error:
         log.exception("failed: %s %s", request.method, request.path)
+        if _is_about_room(error):
+            return _problem(507, "The disk that the sandbox's W&B server writes to is full. Make room on it.")
         return _problem(400, f"Defect in the sandbox's W&B server: {error!r}")
+
+
+def _is_about_room(error: Exception) -> bool:
+    is_full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return is_full or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _problem(status: int, message: str) -> web.Response:
