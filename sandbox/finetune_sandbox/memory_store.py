@@ -63,10 +63,6 @@ class Store:
         previous = self._objects.pop(_key(kind, manifest))
         self._record(kind, ChangeType.DELETED, self._stamped(manifest), previous)
 
-    def forget_history(self) -> None:
-        """Compact: whoever is behind the present version has to list again."""
-        self._history.clear()
-
     def cut_watches(self) -> None:
         """End every watch, as a server does that goes away or finds that one has lasted long enough."""
         self._generation += 1

@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from finetune_operator.cluster.port import POD, Cluster, Conflict, Kind, Manifest
 
@@ -86,9 +86,3 @@ def is_terminal(pod: Manifest) -> bool:
 def is_going(manifest: Manifest) -> bool:
     """Whether somebody has asked for its deletion."""
     return "deletionTimestamp" in manifest["metadata"]
-
-
-def metadata(manifest: Manifest) -> dict[str, Any]:
-    """An object's metadata."""
-    found: dict[str, Any] = manifest["metadata"]
-    return found
