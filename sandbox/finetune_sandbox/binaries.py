@@ -1,20 +1,23 @@
 """The programs of a real Kubernetes, and of two kinds of object storage, built from their Go modules and kept per user.
 
 A program comes from `KUBEBUILDER_ASSETS` when it is there (the convention of envtest), else from the cache, else it is
-built. The cache's folder is named by what determines the result, so a changed version never meets an old program.
+built. The cache's folder is named by what determines the result, so a changed version never meets an old program, nor
+does a machine that shares its home with one of another kind. What nobody has used for a month goes with the next build.
 """
 
 import fcntl
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,11 @@ _VERSIONED = (
 )
 
 
+# The linker would drop what is said for debuggers; a fifth of the time is spent on saying it.
+_COMPILED = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false")
+_KEPT_SECONDS = 30 * 86_400
+
+
 class BinaryUnavailable(Exception):
     """A program is neither there nor can it be built; the message says what to do."""
 
@@ -43,9 +51,9 @@ class Source:
     package: str
     linker_flags: str = _STRIPPED
 
-    def digest(self) -> str:
-        """Everything that determines the built program, hashed."""
-        hashed = hashlib.sha256(self.linker_flags.encode())
+    def digest(self, machine: str = platform.machine()) -> str:
+        """Everything that determines what the built program does and where, hashed."""
+        hashed = hashlib.sha256(" ".join((machine, *_COMPILED, self.linker_flags)).encode())
         for file in sorted(path for path in (MODULES / self.family).rglob("*") if path.is_file()):
             hashed.update(file.read_bytes())
         return hashed.hexdigest()[:16]
@@ -86,12 +94,21 @@ def binary(name: str) -> Path:
 def _built(name: str) -> Path:
     source = SOURCES[name]
     program = cache_root() / source.digest() / name
-    if program.exists():
-        return program
-    with _locked(program.parent):
-        if not program.exists():
-            _build(source, program)
+    if not program.exists():
+        with _locked(program.parent):
+            if not program.exists():
+                _build(source, program)
+                _remove_unused(name)
+    with suppress(PermissionError):  # Another user's, who says himself when he used it.
+        program.touch()
     return program
+
+
+def _remove_unused(name: str) -> None:
+    """Remove the program's older builds, but for those that another checkout or machine has used lately."""
+    for program in cache_root().glob(f"*/{name}"):
+        if time.time() - program.stat().st_mtime > _KEPT_SECONDS:
+            program.unlink()
 
 
 @contextmanager
@@ -109,9 +126,7 @@ def _build(source: Source, program: Path) -> None:
     with tempfile.TemporaryDirectory(dir=program.parent) as folder:
         unfinished = Path(folder) / program.name
         done = subprocess.run(
-            (go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false")  # noqa: RUF005 (reads in two lines)
-            # The linker would drop what is said for debuggers; a fifth of the time is spent on saying it.
-            + ("-gcflags=all=-dwarf=false", "-ldflags", source.linker_flags, "-o", str(unfinished), source.package),
+            (go, "build", *_COMPILED, "-ldflags", source.linker_flags, "-o", str(unfinished), source.package),
             cwd=MODULES / source.family,
             # Compilers that collect more rarely take a quarter less time, and some memory more.
             env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOGC": "400"},
