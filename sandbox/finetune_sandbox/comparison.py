@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from finetune_trainer.contract.tracking import run_ids
+
 if TYPE_CHECKING:  # The server's pages show comparisons.
     from finetune_sandbox.wandb_server.records import Records, RunRecord
 
@@ -88,14 +90,19 @@ def compared(records: "Records", left: str, right: str) -> Comparison:
 
 
 def result(records: "Records", run_id: str) -> Result:
-    """What the run of that id has left."""
-    return left_by(records, records.run(run_id))
+    """What the run of that id has left, or the one that went on when it was deleted."""
+    first, second = run_ids(run_id)
+    try:
+        run = records.run(first)
+    except KeyError:
+        run = records.run(second)
+    return left_by(records, run, model=f"model-{run_id}")
 
 
-def left_by(records: "Records", run: "RunRecord") -> Result:
-    """What a run has left; of its models the last one that arrived whole."""
+def left_by(records: "Records", run: "RunRecord", model: str | None = None) -> Result:
+    """What a run has left; of the versions of its model the last one that arrived whole."""
     place = (run.entity, run.project)
-    versions = [each for each in records.artifacts(f"model-{run.id}") if (each.entity, each.project) == place]
+    versions = [each for each in records.artifacts(model or f"model-{run.id}") if (each.entity, each.project) == place]
     whole = [each.files for each in versions if each.state == "COMMITTED"]
     files = whole[-1] if whole else {}
     weights = {n: _hash(p.read_bytes()) for n, p in sorted(files.items()) if n.endswith(".safetensors")}

@@ -66,12 +66,14 @@ def sent(store: Store, content: bytes, *, whole: bool) -> None:
         artifacts.commit(version)
 
 
-def test_a_model_that_a_killed_pod_has_not_sent_whole_is_not_compared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["r", "r-2"], ids=["its run", "the run after a deleted one"])
+def test_the_model_of_a_job_is_the_last_that_arrived_whole(name: str, tmp_path: Path) -> None:
     with closing(Store(tmp_path)) as store:
         Runs(store, base="", now=0.0, heartbeat_timeout=1.0).upsert(
-            {"entityName": "sandbox", "modelName": "tests", "name": "r"}
+            {"entityName": "sandbox", "modelName": "tests", "name": name}
         )
         sent(store, b"whole", whole=True)
         sent(store, b"killed", whole=False)
+    left = result(Records(tmp_path), "r")
 
-    assert result(Records(tmp_path), "r").weights == {"model.safetensors": hashlib.sha256(b"whole").hexdigest()}
+    assert (left.run_id, left.weights) == (name, {"model.safetensors": hashlib.sha256(b"whole").hexdigest()})

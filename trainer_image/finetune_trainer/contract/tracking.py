@@ -8,6 +8,11 @@ from pydantic import Field
 from finetune_trainer.contract.model import Model
 
 
+def run_ids(run_id: str) -> tuple[str, str]:
+    """The id of a job's run, and that of the one that goes on when W&B says that the first was deleted."""
+    return run_id, f"{run_id}-2"
+
+
 class WandbMode(StrEnum):
     """Whether the run is sent."""
 

@@ -18,6 +18,7 @@ import requests
 import wandb
 
 from finetune_trainer.contract.outcome import Checkpoint
+from finetune_trainer.contract.tracking import run_ids
 from finetune_trainer.recovery.manifest import BadCheckpoint, Manifest
 from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
 from finetune_trainer.tracking.run import (
@@ -29,7 +30,6 @@ from finetune_trainer.tracking.run import (
     is_refusal,
     key_refused,
     reachable,
-    run_ids,
 )
 
 log = logging.getLogger(__name__)

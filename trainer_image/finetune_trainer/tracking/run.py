@@ -22,6 +22,7 @@ from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from finetune_trainer.contract.outcome import Run
 from finetune_trainer.contract.run_config import CommonRun
+from finetune_trainer.contract.tracking import run_ids
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.redaction import redacted
@@ -56,11 +57,6 @@ class Wishes:
     log_model: str
     watch: str
     base_url: str
-
-
-def run_ids(run_id: str) -> tuple[str, str]:
-    """The id of a job's run, and that of the one that goes on when W&B says that the first was deleted."""
-    return run_id, f"{run_id}-2"
 
 
 def wishes(config: CommonRun, env: Mapping[str, str] = os.environ) -> Wishes:
