@@ -9,7 +9,9 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from finetune_operator.api.v1alpha1 import FineTuneJob
-from finetune_sandbox.wandb_server import API_KEY, Records, WandbServer
+from finetune_sandbox.wandb_server import API_KEY, FolderInUse, Records, WandbServer
+
+from finetune_cli.jobs import JobFileError
 
 SANDBOX_VALUES = {"WANDB_API_KEY": API_KEY, "HF_TOKEN": "hf_sandbox"}
 
@@ -30,7 +32,10 @@ class Services:
             from finetune_sandbox.hub import Hub
             from finetune_sandbox.hub.repositories import furnish
 
-            self._wandb = self._stack.enter_context(WandbServer(self._folder / "wandb"))
+            try:
+                self._wandb = self._stack.enter_context(WandbServer(self._folder / "wandb"))
+            except FolderInUse as taken:
+                raise JobFileError(str(taken)) from taken
             self.wandb_base_url = self._wandb.url
             furnish(self._folder / "hub")
             self.hub_endpoint = self._stack.enter_context(Hub(self._folder / "hub")).url

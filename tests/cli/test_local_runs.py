@@ -8,6 +8,7 @@ import yaml
 from finetune_cli import here
 from finetune_cli.main import main
 from finetune_operator.cluster.port import Manifest
+from finetune_sandbox.wandb_server import WandbServer
 
 from tests.operator.api.cases import base, merged
 
@@ -200,3 +201,11 @@ def test_compute_may_be_left_empty(tmp_path: Path) -> None:
 )
 def test_deepspeed_trains_on_the_gpus_of_the_job(gpus: int, devices: tuple[str, ...] | None, accelerator: str) -> None:
     assert here.accelerator({"spec": {"compute": {"gpusPerNode": gpus}}}, devices) == accelerator
+
+
+def test_a_folder_that_another_run_uses_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = tmp_path / "state"
+    (state / "wandb").mkdir(parents=True)
+    with WandbServer(state / "wandb"):
+        status = main(["run", job_file(tmp_path, {}), "--sandbox", "--state", str(state)])
+    assert (status, "is in use by another run" in last_line(capsys)) == (1, True)
