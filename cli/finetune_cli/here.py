@@ -9,7 +9,7 @@ from finetune_operator.api.admission import defaulted
 from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.build.attempt import Attempt
 from finetune_operator.build.pods import pods
-from finetune_operator.cluster.port import POD, Manifest, Refused
+from finetune_operator.cluster.port import POD, Manifest
 from finetune_operator.config import Config
 from finetune_sandbox.memory_admission import admitted
 from finetune_sandbox.nodes import Resources, requested
@@ -43,13 +43,10 @@ def adapted(job: Manifest) -> tuple[Manifest, tuple[str, ...]]:
 
 
 def room(job: Manifest) -> Resources:
-    """What the pods of an adapted job ask for, all together. Raises `JobFileError` about an amount that is none."""
+    """What the pods of an adapted job ask for, all together."""
     metadata = {"namespace": "default", "uid": "none", **job["metadata"]}
     parsed = FineTuneJob.model_validate(job | {"metadata": metadata})
-    try:
-        gang = [admitted(POD, pod, {}) for pod in pods(parsed, Config(trainer_image="none"), Attempt(number=1))]
-    except Refused as refused:
-        raise JobFileError(f"podTemplate.resources: {refused}. Write an amount such as 16Gi.") from refused
+    gang = [admitted(POD, pod, {}) for pod in pods(parsed, Config(trainer_image="none"), Attempt(number=1))]
     return sum((requested(pod) for pod in gang), Resources({}))
 
 

@@ -94,12 +94,6 @@ def test_a_job_for_a_large_cluster_comes_to_its_container_here(
             id="a key that nobody has",
         ),
         pytest.param(
-            {"podTemplate": {"resources": {"requests": {"memory": "16GB"}}}, "wandb": {"secretRef": {"name": "w"}}},
-            'podTemplate.resources: Pod in version "v1" cannot be handled as a Pod: quantities must match the regular '
-            "expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'. Write an amount such as 16Gi.",
-            id="an amount that is none",
-        ),
-        pytest.param(
             {"output": {"volume": {"claimName": "models"}}},
             "The job names the claim models, which would be gone with this run. Give --state DIR: its files are then "
             "in DIR/pods/claims/default/models.",
