@@ -1,8 +1,6 @@
 """The unmodified W&B SDK in a process of its own, pointed at a server of the test's."""
 
 import os
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from finetune_sandbox.wandb_server import WandbServer
+
+from tests.sandbox.forked_sdk import Client, begun
 
 PRELUDE = """
 import os, signal, sys, time
@@ -36,6 +36,16 @@ def logged(run, name, aliases=(), *, wait=True, ttl=None, **files):
     return future.wait() if wait else future
 """
 
+WAITS = (
+    "FILE_STREAM_TRANSMIT_INTERVAL",
+    *(
+        f"{each}_RETRY_WAIT_{end}_SECONDS"
+        for each in ("FILE_STREAM", "FILE_TRANSFER", "GRAPHQL")
+        for end in ("MIN", "MAX")
+    ),
+)
+"""What the SDK waits for, in whole seconds: it cuts a fraction off, and takes 0 for its default of many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sdk:
@@ -44,7 +54,7 @@ class Sdk:
     environment: dict[str, str]
     scratch: Path
 
-    def start(self, script: str) -> subprocess.Popen[str]:
+    def start(self, script: str) -> Client:
         """Begin a script and do not wait for it."""
         places = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR")
         own = {
@@ -53,21 +63,15 @@ class Sdk:
             "SCRATCH": str(self.scratch),
             "WANDB_PROJECT": "tests",
             "WANDB_SILENT": "true",
-            "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "0.2",
+            "WANDB_ERROR_REPORTING": "false",
             "WANDB_X_DISABLE_STATS": "true",
+            **{f"WANDB_X_{each}": "1" for each in WAITS},
             **{each: str(self.scratch / each.lower()) for each in places},
         }
         self.scratch.mkdir(exist_ok=True)
         for each in places:
             (self.scratch / each.lower()).mkdir(exist_ok=True)
-        return subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
-            env=own | self.environment,
-            cwd=self.scratch,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return begun(PRELUDE + textwrap.dedent(script), own | self.environment, self.scratch)
 
     def run(self, script: str) -> str:
         """Run a script to its end; its standard output."""
