@@ -21,7 +21,20 @@ from types import ModuleType
 from typing import IO, Any
 
 LARGEST = 100_000
-SLOW = ("wandb", "wandb.apis.public", "wandb.sdk.artifacts._generated")
+SLOW = (
+    *("multiprocessing.pool", "requests", "urllib.request", "wandb", "wandb.apis.public", "yaml"),
+    *("wandb.apis._generated.get_default_entity", "wandb.sdk.artifacts._models.pagination"),
+    *("wandb.sdk.artifacts._internal_artifact", "wandb.sdk.launch.inputs.internal"),
+    *(
+        f"wandb.sdk.artifacts._generated.{name}"
+        for name in (
+            *("artifact_by_id", "artifact_membership_by_name", "artifact_type", "fetch_artifact_manifest"),
+            *("get_artifact_membership_file_urls", "input_types", "project_artifact_collection", "project_artifacts"),
+            "update_artifact",
+        )
+    ),
+)
+"""What the SDK imports sooner or later."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -65,6 +65,7 @@ class Sdk:
             "WANDB_SILENT": "true",
             "WANDB_ERROR_REPORTING": "false",
             "WANDB_X_DISABLE_STATS": "true",
+            "WANDB_X_SAVE_REQUIREMENTS": "false",
             **{f"WANDB_X_{each}": "1" for each in WAITS},
             **{each: str(self.scratch / each.lower()) for each in places},
         }
