@@ -1,8 +1,10 @@
 """Laws that hold whatever happens: thousands of generated lives and states."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, timedelta
+from itertools import product
 from typing import Any
 
 from finetune_operator.api.status import FineTuneJobStatus, Phase
@@ -14,6 +16,7 @@ from finetune_operator.core.progress import heard
 from finetune_trainer.contract.outcome import OutcomeKind, Progress
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from tests.operator.core.world import CONFIG, NOON, UID, World, job, lawful, world
 
@@ -84,50 +87,64 @@ def test_every_life_settles_lawfully(spec: dict[str, Any], happenings: list[str]
         attempt, succeeded = life.status.attempt, life.status.phase is Phase.SUCCEEDED
 
 
+def one_of_all(**values: Iterable[Any]) -> SearchStrategy[dict[str, Any]]:
+    """Any combination of the values in one draw: a draw for each of them costs more than the decision under test."""
+    return st.sampled_from([dict(zip(values, chosen, strict=True)) for chosen in product(*values.values())])
+
+
 pods = st.builds(
-    Pod,
-    name=st.sampled_from(["bert-1-0", "bert-1-1", "bert-2-0", "x"]),
-    uid=st.sampled_from(["a", "b", "c"]),
-    owner_uid=st.sampled_from([UID, "other", None]),
-    owner_job=st.sampled_from(["bert", None]),
-    attempt=st.integers(0, 3),
-    node_rank=st.integers(0, 2),
-    phase=st.sampled_from(PodPhase),
-    node=st.sampled_from([None, "n"]),
-    scheduled_at=st.sampled_from([None, NOON]),
-    started_at=st.sampled_from([None, NOON]),
-    deletion_at=st.sampled_from([None, NOON]),
-    disruption=st.sampled_from([None, Reason(reason="PreemptionByScheduler")]),
-    status=st.sampled_from([None, Reason(reason="Evicted", message="m")]),
-    unschedulable=st.sampled_from([None, "no node"]),
-    waiting=st.sampled_from([None, Reason(reason="ImagePullBackOff"), Reason(reason="CreateContainerConfigError")]),
-    terminated=st.sampled_from([None, Terminated(exit_code=0), Terminated(exit_code=137, reason="OOMKilled")]),
-    is_unreachable=st.booleans(),
+    lambda *parts: Pod(**{name: value for part in parts for name, value in part.items()}),
+    one_of_all(
+        name=["bert-1-0", "bert-1-1", "bert-2-0", "x"],
+        uid=["a", "b", "c"],
+        owner_uid=[UID, "other", None],
+        owner_job=["bert", None],
+        attempt=range(4),
+        node_rank=range(3),
+    ),
+    one_of_all(
+        phase=PodPhase,
+        node=[None, "n"],
+        scheduled_at=[None, NOON],
+        started_at=[None, NOON],
+        deletion_at=[None, NOON],
+    ),
+    one_of_all(
+        disruption=[None, Reason(reason="PreemptionByScheduler")],
+        status=[None, Reason(reason="Evicted", message="m")],
+        unschedulable=[None, "no node"],
+        waiting=[None, Reason(reason="ImagePullBackOff"), Reason(reason="CreateContainerConfigError")],
+        terminated=[None, Terminated(exit_code=0), Terminated(exit_code=137, reason="OOMKilled")],
+        is_unreachable=[False, True],
+    ),
 )
 AT_REST = {Phase.SUSPENDED, Phase.FAILED, Phase.SUCCEEDED}
-statuses = st.sampled_from(
-    [
-        world().job.status,
-        world().settle().status,
-        world(compute={"nodes": 2}).runs(5).status,
-        world(compute={"nodes": 2}).runs(5).disrupted().status,
-        world().runs().trains(9, saved=9).preempted().status,
-        world().runs().fails().status,
-        world().runs().fails(OutcomeKind.CONFIGURATION, "Absent").status,
-        world().runs().finishes().status,
-        world(suspend=True).settle().status,
-    ]
-)
+STATUSES = [
+    world().job.status,
+    world().settle().status,
+    world(compute={"nodes": 2}).runs(5).status,
+    world(compute={"nodes": 2}).runs(5).disrupted().status,
+    world().runs().trains(9, saved=9).preempted().status,
+    world().runs().fails().status,
+    world().runs().fails(OutcomeKind.CONFIGURATION, "Absent").status,
+    world().runs().finishes().status,
+    world(suspend=True).settle().status,
+]
 observations = st.builds(
-    Observed,
-    job=st.builds(job, statuses, st.integers(1, 2), suspend=st.booleans(), ttlSecondsAfterFinished=st.just(0)),
-    now=st.sampled_from([NOON, NOON + timedelta(seconds=30), NOON + timedelta(days=1)]),
-    pods=st.lists(pods, max_size=4).map(tuple),
-    pods_are_live=st.booleans(),
-    taken=st.sampled_from([(), ("Service bert",)]),
-    going=st.sampled_from([(), ("ConfigMap bert-1",)]),
-    refusal=st.sampled_from([None, "exceeded quota"]),
-    belongings=st.sampled_from([None, ()]),
+    lambda around, pods: Observed(**around, pods=tuple(pods)),
+    one_of_all(
+        job=[
+            job(status, generation, suspend=suspend, ttlSecondsAfterFinished=0)
+            for status, generation, suspend in product(STATUSES, (1, 2), (False, True))
+        ],
+        now=[NOON, NOON + timedelta(seconds=30), NOON + timedelta(days=1)],
+        pods_are_live=[False, True],
+        taken=[(), ("Service bert",)],
+        going=[(), ("ConfigMap bert-1",)],
+        refusal=[None, "exceeded quota"],
+        belongings=[None, ()],
+    ),
+    st.lists(pods, max_size=4),
 )
 
 
@@ -166,7 +183,7 @@ words = st.fixed_dictionaries(
 
 
 @settings(max_examples=1000, deadline=None)
-@given(status=statuses, word=words)
+@given(status=st.sampled_from(STATUSES), word=words)
 def test_whatever_numbers_a_trainer_tells_make_a_status_that_can_be_written(
     status: FineTuneJobStatus, word: Progress
 ) -> None:
