@@ -18,9 +18,17 @@ TOKEN = "hf_sandbox"
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a hub as it comes."""
     root = tmp_path_factory.mktemp("hub") / "root"
     furnish(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub(furnished: Path) -> Iterator[Hub]:
+    """A hub with further repositories: a private one, a gated one, one with a branch."""
+    root = furnished
     (root.parent / "keys").mkdir()
     (root.parent / "keys" / "id").write_text("secret")
     for name in ("secret", "gated", "branched"):
@@ -181,39 +189,37 @@ def test_a_revision_is_a_branch_or_a_commit(hub: Hub, home: Path) -> None:
 
 
 @pytest.mark.training
-def test_models_load_whole_and_their_tokenizers_know_every_word(hub: Hub, home: Path) -> None:
-    told = client(
-        hub,
-        home,
-        """
-        import transformers
-        transformers.logging.set_verbosity_error()
-        from finetune_sandbox.hub.rows import LEXICON
-        for name, kind in (
-            ("google-bert/bert-base-uncased", transformers.AutoModelForMaskedLM),
-            ("openai-community/gpt2", transformers.AutoModelForCausalLM),
-            ("google-t5/t5-small", transformers.AutoModelForSeq2SeqLM),
-        ):
-            model, loading = kind.from_pretrained(name, output_loading_info=True)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-            text = " " + " ".join(LEXICON)
-            print(sorted(loading["missing_keys"]), len(tokenizer) == model.config.vocab_size)
-            print(len(tokenizer(text, add_special_tokens=False)["input_ids"]) == len(LEXICON), tokenizer.pad_token)
-        name = "google/vit-base-patch16-224-in21k"
-        model, loading = transformers.AutoModelForImageClassification.from_pretrained(name, output_loading_info=True)
-        print(sorted(loading["missing_keys"]), transformers.AutoImageProcessor.from_pretrained(name).size["height"])
-        """,
-    )
+@pytest.mark.parametrize(
+    ("name", "kind", "padding"),
+    [
+        ("google-bert/bert-base-uncased", "AutoModelForMaskedLM", "[PAD]"),
+        ("openai-community/gpt2", "AutoModelForCausalLM", None),
+        ("google-t5/t5-small", "AutoModelForSeq2SeqLM", "<pad>"),
+    ],
+)
+def test_a_model_loads_whole_and_its_tokenizer_knows_every_word(
+    furnished: Path, name: str, kind: str, padding: str | None
+) -> None:
+    import transformers
 
-    assert told == [
-        "[] True",
-        "True [PAD]",
-        "[] True",
-        "True None",
-        "[] True",
-        "True <pad>",
-        "['classifier.bias', 'classifier.weight'] 32",
-    ]
+    folder = furnished / "models" / name / "main"
+    model, loading = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    words = tokenizer(" " + " ".join(rows.LEXICON), add_special_tokens=False)["input_ids"]
+
+    assert (sorted(loading["missing_keys"]), len(tokenizer)) == ([], model.config.vocab_size)
+    assert (len(words), tokenizer.pad_token) == (len(rows.LEXICON), padding)
+
+
+@pytest.mark.training
+def test_a_model_of_images_lacks_only_its_head_and_has_its_processor(furnished: Path) -> None:
+    import transformers
+
+    folder = furnished / "models/google/vit-base-patch16-224-in21k/main"
+    _, loading = transformers.AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+
+    assert sorted(loading["missing_keys"]) == ["classifier.bias", "classifier.weight"]
+    assert transformers.AutoImageProcessor.from_pretrained(folder).size["height"] == 32
 
 
 def digests(root: Path) -> dict[str, str]:
