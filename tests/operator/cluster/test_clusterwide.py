@@ -11,7 +11,7 @@ from finetune_operator.cluster.port import CONFIG_MAP, JOB
 from finetune_sandbox.control_plane import ControlPlane
 from finetune_sandbox.real_api import RealApi, real_api
 
-from tests.operator.cluster.faulty import Deed, FaultyProxy, Forward, answering, telling
+from tests.operator.cluster.faulty import FaultyProxy, Forward, answering, telling
 from tests.operator.cluster.operators import Operators, installed_rights, operators_of
 from tests.operator.cluster.worlds import World, job, until
 
@@ -60,11 +60,11 @@ async def test_one_operator_sees_jobs_of_all_namespaces_to_their_end(
     assert [line["message"] for line in operators.log() if LACKS_A_RIGHT in line["message"]] == []
 
 
-async def test_the_charts_rights_are_enough_to_clean_up_behind_a_job(
+async def test_the_charts_rights_are_enough_to_clean_up_behind_a_job_and_no_log_has_the_token(
     operators: Operators, rights: Path, worlds: tuple[World[RealApi], World[RealApi]]
 ) -> None:
     world, _ = worlds
-    operators.start(rights)
+    operators.start(rights, level="debug")
     await world.api.create(JOB, job(namespace=world.namespace, ttlSecondsAfterFinished=0))
     await world.has_pods("a-1-0")
     await world.runs("a-1-0")
@@ -76,15 +76,6 @@ async def test_the_charts_rights_are_enough_to_clean_up_behind_a_job(
         return not maps and not await world.names()
 
     await until(is_clean, what="an empty namespace")
-
-
-async def test_the_token_is_in_no_log_however_much_is_told(
-    operators: Operators, rights: Path, worlds: tuple[World[RealApi], World[RealApi]]
-) -> None:
-    world, _ = worlds
-    operators.start(rights, level="debug")
-    await world.api.create(JOB, job(namespace=world.namespace))
-    await world.has_pods("a-1-0")
     token = yaml.safe_load(await asyncio.to_thread(rights.read_text))["users"][0]["user"]["token"]
     assert (len(operators.log()) > 1, token in operators.text()) == (True, False)
 
@@ -96,26 +87,29 @@ async def killing(asked: web.Request, _forward: Forward) -> web.StreamResponse:
     return web.Response()
 
 
-@pytest.mark.parametrize(
-    "deed",
-    [
-        pytest.param(killing, id="connections-are-killed"),
-        pytest.param(answering(503, "ServiceUnavailable"), id="the-server-is-unavailable"),
-        pytest.param(telling(410), id="the-watch-says-it-is-too-old"),
-    ],
-)
-async def test_a_job_created_while_the_watch_of_jobs_is_cut_is_picked_up(
-    deed: Deed, proxy: FaultyProxy, world: World[RealApi], operators: Operators, tmp_path: Path
+CUTS = {
+    "killed": killing,
+    "unavailable": answering(503, "ServiceUnavailable"),
+    "too-old": telling(410),
+}
+"""What may become of a watch, each with the name of the job that is created meanwhile."""
+
+
+async def test_jobs_created_while_the_watch_of_jobs_is_cut_are_picked_up(
+    proxy: FaultyProxy, world: World[RealApi], operators: Operators, tmp_path: Path
 ) -> None:
     process = operators.start(proxy.kubeconfig(tmp_path))
     await world.api.create(JOB, job(namespace=world.namespace))
-    await world.has_pods("a-1-0")
-    await until(lambda: proxy.is_watched("finetunejobs"), what="a watch of jobs")
-    cut = proxy.inject(lambda asked: "finetunejobs" in asked.path and "watch" in asked.query, deed)
-    proxy.cut_watches()
-    async with asyncio.timeout(20):
-        await cut.met.wait()
-    await world.api.create(JOB, job("b", namespace=world.namespace))
-    proxy.mend()
-    await world.has_pods("a-1-0", "b-1-0")
+    pods = ["a-1-0"]
+    await world.has_pods(*pods)
+    for name, deed in CUTS.items():
+        await until(lambda: proxy.is_watched("finetunejobs"), what="a watch of jobs")
+        cut = proxy.inject(lambda asked: "finetunejobs" in asked.path and "watch" in asked.query, deed)
+        proxy.cut_watches()
+        async with asyncio.timeout(20):
+            await cut.met.wait()
+        await world.api.create(JOB, job(name, namespace=world.namespace))
+        proxy.mend()
+        pods.append(f"{name}-1-0")
+        await world.has_pods(*pods)
     assert process.poll() is None

@@ -118,7 +118,7 @@ def answered(port: int, path: str) -> str | None:
         return None
 
 
-async def test_probes_and_metrics_answer(
+async def test_a_life_is_told_in_probes_in_metrics_and_in_events_that_describe_shows(
     control_plane: ControlPlane, world: World[RealApi], operators: Operators
 ) -> None:
     port = free_port()
@@ -128,14 +128,6 @@ async def test_probes_and_metrics_answer(
     answers = [await asyncio.to_thread(answered, port, path) for path in ("/healthz", "/readyz")]
     metrics = await asyncio.to_thread(answered, port, "/metrics") or ""
     assert (answers, 'finetune_jobs{phase="Pending"} 1.0' in metrics) == (["ok", "ok"], True)
-
-
-async def test_a_life_is_told_in_events_that_describe_shows(
-    control_plane: ControlPlane, world: World[RealApi], operators: Operators
-) -> None:
-    operators.start(control_plane.kubeconfig)
-    await world.api.create(JOB, job(namespace=world.namespace))
-    await world.has_pods("a-1-0")
     await world.runs("a-1-0")
     await world.reaches(attemptCreated=True)
     await world.ends("a-1-0", kind="preempted", code=85)
