@@ -155,7 +155,7 @@ class ControlPlane:
             with urllib.request.urlopen(request, context=self._client_context(), timeout=60) as answer:  # noqa: S310 (ours)
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
-            raise ControlPlaneError(json.load(refused)["message"]) from refused
+            raise ControlPlaneError(refused.read().decode()) from refused
 
     def namespace(self, name: str) -> str:
         """Create a namespace in which pods can be created at once."""
