@@ -97,11 +97,15 @@ def test_what_went_wrong_is_said_and_the_pages_stay_until_ctrl_c(tmp_path: Path,
 def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "WANDB_API_KEY": "k" * 40}
     (tmp_path / "file").mkdir()
-    command = (FINETUNE, "run", job_file(tmp_path / "file", program("import signal; signal.pause()")))
+    file = job_file(tmp_path / "file", program("import signal; signal.pause()"))
+    command = ("env", "--default-signal=HUP,TERM", FINETUNE, "run", file)  # nohup would have the run ignore SIGHUP.
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
-        until(running, "Creating: ")
-        running.send_signal(number)
-        status = running.wait(30)
+        try:
+            until(running, "Creating: ")
+            running.send_signal(number)
+            status = running.wait(60)
+        finally:
+            running.kill()
     assert (status, [each.name for each in tmp_path.iterdir()]) == (143, ["file"])
 
 
