@@ -66,7 +66,7 @@ def empty(plane: ControlPlane, namespace: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def house_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     """The sandbox's Hub with its own models and data sets."""
     root = tmp_path_factory.mktemp("hub")
     furnish(root)
@@ -75,8 +75,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def socket(tmp_path_factory: pytest.TempPathFactory, hub: Hub) -> Iterator[Path]:
+def socket(tmp_path_factory: pytest.TempPathFactory, house_hub: Hub) -> Iterator[Path]:
     """Where trainers are forked; the Hub's libraries read its address and their cache's as they are imported."""
     cache = tmp_path_factory.mktemp("huggingface")
-    with forkservers(tmp_path_factory.mktemp("forkservers"), HF_ENDPOINT=hub.url, HF_HOME=str(cache)) as ranks:
+    with forkservers(tmp_path_factory.mktemp("forkservers"), HF_ENDPOINT=house_hub.url, HF_HOME=str(cache)) as ranks:
         yield ranks

@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def house(
-    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory, hub: Hub, socket: Path
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory, house_hub: Hub, socket: Path
 ) -> AsyncIterator[Lab]:
     """Everything that these tests share; each brings what it has harmed into order again."""
     folder = tmp_path_factory.mktemp("house")
@@ -56,7 +56,7 @@ async def house(
                 namespace="default",
                 node=node,
                 wandb=wandb,
-                hub_url=hub.url,
+                hub_url=house_hub.url,
                 folder=folder,
                 ranks=socket,
             )

@@ -32,7 +32,7 @@ def test_the_audit_log_counts_writes_and_a_stopped_server_keeps_its_logs(tmp_pat
     created = [
         each["objectRef"]["resource"]
         for each in plane.audited()
-        if each["verb"] == "create" and each["user"]["username"] == "admin"
+        if each["verb"] == "create" and each["user"]["username"] == "probe"
     ]
     assert (created, sorted(file.name for file in plane.log_folder.iterdir())) == (
         ["namespaces"],

@@ -189,11 +189,11 @@ class ClusterSuite:
             await cluster.patch_status(POD, namespace, "a", {"reason": "Two"}, resource_version=stale)
 
     async def test_a_status_with_the_present_version_is_written(self, cluster: Cluster, namespace: str) -> None:
-        await cluster.create(POD, pod(namespace))
-        version = (await cluster.patch_status(POD, namespace, "a", {"reason": "One"}))["metadata"]["resourceVersion"]
-        # A scheduler may write to the pod in between; the claim is about the version that holds now.
-        found = await cluster.get(POD, namespace, "a")
-        present = found["metadata"]["resourceVersion"] if found else version
+        bound = pod(namespace)
+        bound["spec"]["nodeName"] = "node"  # So that no scheduler writes to it in between.
+        await cluster.create(POD, bound)
+        one = await cluster.patch_status(POD, namespace, "a", {"reason": "One"})
+        present = one["metadata"]["resourceVersion"]
         patched = await cluster.patch_status(POD, namespace, "a", {"reason": "Two"}, resource_version=present)
         assert patched["status"]["reason"] == "Two"
 
