@@ -10,7 +10,7 @@ from finetune_operator.api import crd
 from finetune_operator.api.admission import Violation, defaulted, violations
 from finetune_operator.api.structural import Schema
 from finetune_operator.api.unsupported import unsupported
-from finetune_operator.api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 
 from finetune_cli.metadata import METADATA
 
@@ -24,16 +24,28 @@ def schema() -> Schema:
     return crd.schema()
 
 
+def filled(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with its defaults and without a status."""
+    made: dict[str, Any] = defaulted({k: v for k, v in job.items() if k != "status"}, schema())
+    return made
+
+
+def parsed(job: dict[str, Any], **given: Any) -> FineTuneJob:
+    """A valid job as the operator would read it; `given` is what the API server would add to its metadata."""
+    metadata = {"namespace": "default", "uid": "none", **given, **job["metadata"]}
+    return FineTuneJob.model_validate(filled(job) | {"metadata": metadata})
+
+
 def admission(job: dict[str, Any]) -> tuple[Violation, ...]:
     """Why the API server would refuse a job, or the operator stall it; empty when it can run."""
-    filled = defaulted({k: v for k, v in job.items() if k != "status"}, schema())
-    refused = (*identity(filled), *violations(filled, schema()))
+    whole = filled(job)
+    refused = (*identity(whole), *violations(whole, schema()))
     # Like the API server, judge by rules only what has the right shape.
     if refused or (
-        refused := (*broken_rules(filled["metadata"], METADATA, "metadata"), *broken_rules(visible(filled), schema()))
+        refused := (*broken_rules(whole["metadata"], METADATA, "metadata"), *broken_rules(visible(whole), schema()))
     ):
         return refused
-    return unsupported(FineTuneJobSpec.model_validate(filled["spec"]))
+    return unsupported(FineTuneJobSpec.model_validate(whole["spec"]))
 
 
 def identity(job: dict[str, Any]) -> Iterator[Violation]:

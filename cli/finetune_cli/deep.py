@@ -34,15 +34,12 @@ def findings(job: dict[str, Any], mounts: dict[str, Path]) -> tuple[str, ...]:
 
 
 def _run_config(job: dict[str, Any]) -> dict[str, Any]:
-    from finetune_operator.api import crd
-    from finetune_operator.api.admission import defaulted
-    from finetune_operator.api.v1alpha1 import FineTuneJob
     from finetune_operator.build.config_map import run_config
     from finetune_operator.config import Config
 
-    metadata = {"namespace": "default", "uid": "none", **job["metadata"]}
-    parsed = FineTuneJob.model_validate({**defaulted(job, crd.schema()), "metadata": metadata, "status": {}})
-    return run_config(parsed, Config(trainer_image="none")).model_dump(mode="json", exclude_unset=True)
+    from finetune_cli.admission import parsed
+
+    return run_config(parsed(job), Config(trainer_image="none")).model_dump(mode="json", exclude_unset=True)
 
 
 def _here(value: Any, mounts: dict[str, Path]) -> Any:

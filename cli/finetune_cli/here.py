@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from finetune_operator import names
-from finetune_operator.api.admission import defaulted
-from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.build.attempt import Attempt
 from finetune_operator.build.pods import pods
 from finetune_operator.cluster.port import POD, Manifest
@@ -14,18 +12,12 @@ from finetune_operator.config import Config
 from finetune_sandbox.memory_admission import admitted
 from finetune_sandbox.nodes import Resources, requested
 
-from finetune_cli.admission import schema
+from finetune_cli.admission import parsed
 from finetune_cli.jobs import JobFileError
 
 PLACEMENT = ("nodeSelector", "tolerations", "affinity", "priorityClassName", "schedulerName")
 """What podTemplate says about nodes, of which there is one here."""
 TWIN = "-undisturbed"
-
-
-def filled(job: Manifest) -> Manifest:
-    """The job with its defaults and without a status."""
-    made: Manifest = defaulted({name: value for name, value in job.items() if name != "status"}, schema())
-    return made
 
 
 def adapted(job: Manifest) -> tuple[Manifest, tuple[str, ...]]:
@@ -44,9 +36,7 @@ def adapted(job: Manifest) -> tuple[Manifest, tuple[str, ...]]:
 
 def room(job: Manifest) -> Resources:
     """What the pods of an adapted job ask for, all together."""
-    metadata = {"namespace": "default", "uid": "none", **job["metadata"]}
-    parsed = FineTuneJob.model_validate(job | {"metadata": metadata})
-    gang = [admitted(POD, pod, {}) for pod in pods(parsed, Config(trainer_image="none"), Attempt(number=1))]
+    gang = [admitted(POD, pod, {}) for pod in pods(parsed(job), Config(trainer_image="none"), Attempt(number=1))]
     return sum((requested(pod) for pod in gang), Resources({}))
 
 

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from finetune_operator.api import crd
-from finetune_operator.api.admission import defaulted
 from finetune_operator.api.kubernetes_yaml import Plain
-from finetune_operator.api.v1alpha1 import FineTuneJob
 from finetune_operator.build.attempt import Attempt
 from finetune_operator.build.config_map import config_map
 from finetune_operator.build.pods import pods
@@ -47,10 +44,11 @@ def main(options: argparse.Namespace) -> int:
 
 def objects(job: dict[str, Any], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What the first attempt consists of, in the order of creation."""
-    metadata = {"namespace": options.namespace, "uid": NO_UID, "generation": 1, **job["metadata"]}
-    parsed = FineTuneJob.model_validate({**defaulted(job, crd.schema()), "metadata": metadata, "status": {}})
+    from finetune_cli.admission import parsed
+
+    read = parsed(job, namespace=options.namespace, uid=NO_UID, generation=1)
     config = Config(trainer_image=options.image)
-    yield config_map(parsed, config)
-    if parsed.spec.compute.nodes > 1:
-        yield service(parsed)
-    yield from pods(parsed, config, Attempt(number=1))
+    yield config_map(read, config)
+    if read.spec.compute.nodes > 1:
+        yield service(read)
+    yield from pods(read, config, Attempt(number=1))

@@ -83,8 +83,9 @@ def _possible(manifest: dict[str, Any], options: argparse.Namespace) -> dict[str
     from finetune_sandbox import devices
 
     from finetune_cli import here
+    from finetune_cli.admission import filled
 
-    job, said = here.adapted(here.filled(manifest))
+    job, said = here.adapted(filled(manifest))
     here.refuse_too_many_gpus(job, devices.visible())
     if options.compare:
         here.refuse_incomparable(job)
