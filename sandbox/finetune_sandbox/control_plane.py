@@ -150,12 +150,15 @@ class ControlPlane:
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One request of the administrator's, at a tenth of a kubectl's cost; raises with the server's words."""
         content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, content, {"Content-Type": "application/json"}, method=method)  # noqa: S310 (ours)
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        request = urllib.request.Request(self.url + path, content, {"Content-Type": kind}, method=method)  # noqa: S310 (ours)
         try:
             with urllib.request.urlopen(request, context=self._client_context(), timeout=60) as answer:  # noqa: S310 (ours)
                 return json.load(answer)
         except urllib.error.HTTPError as refused:
-            raise ControlPlaneError(refused.read().decode()) from refused
+            words = refused.read().decode()
+            is_status = refused.headers.get_content_type() == "application/json"
+            raise ControlPlaneError(json.loads(words)["message"] if is_status else words) from refused
 
     def namespace(self, name: str) -> str:
         """Create a namespace in which pods can be created at once."""
