@@ -29,19 +29,19 @@ def forkservers(folder: Path, **environment: str) -> Iterator[Path]:
     What the ranks' libraries read as they are imported is given here.
     """
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "DS_ACCELERATOR": "cpu"}
-    servers = []
+    servers = {}
     for kind, variables in (("ranks", {**threads, **environment}), ("supervisors", {})):
         arguments = (sys.executable, str(FORKSERVER), str(folder / kind), kind)
-        servers.append(subprocess.Popen(arguments, env={**os.environ, **variables}))
+        servers[folder / kind] = subprocess.Popen(arguments, env={**os.environ, **variables})
         write_python(folder / kind, f"{sys.executable} -S -E {STAND_IN} {folder / kind}")
     deadline = time.monotonic() + STARTUP
-    while not all((folder / kind).exists() for kind in ("ranks", "supervisors")):
-        assert all(server.poll() is None for server in servers), "a forkserver ended"
+    while not all(path.exists() for path in servers):
+        assert all(server.poll() is None for server in servers.values()), "a forkserver ended"
         assert time.monotonic() < deadline, "the forkservers did not come up"
         time.sleep(0.1)
     yield folder / "ranks"
-    for kind, server in zip(("ranks", "supervisors"), servers, strict=True):
-        (folder / kind).unlink()
+    for path, server in servers.items():
+        path.unlink()
         server.wait(30)
 
 
