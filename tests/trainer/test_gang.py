@@ -51,9 +51,10 @@ class Gang:
 
 
 def test_two_pods_resume_exactly_although_they_share_no_directory(job: Job) -> None:
-    plain = Gang(replace(job, folder=job.folder / "plain"))
+    training = {**SHORT, "save_strategy": "steps", "save_steps": 3}
+    plain = Gang(replace(job, folder=job.folder / "plain"), training)
     plain.words()
-    gang = Gang(job)
+    gang = Gang(job, training)
     first, second = gang.attempt()
     first.reach(7)
     second.stop()  # One member is asked, all agree.
@@ -63,6 +64,13 @@ def test_two_pods_resume_exactly_although_they_share_no_directory(job: Job) -> N
     assert gang.first.last is not None
     assert plain.first.last is not None
     assert result(gang.first.last) == result(plain.first.last)
+    assert plain.second.last is not None
+    assert [saves(one) for one in (plain.first.last, plain.second.last)] == [{"checkpoint-9", "checkpoint-12"}] * 2
+
+
+def saves(running: Running) -> set[str]:
+    """The saves of transformers' own that a node holds."""
+    return {one.name for one in (running.work / "output").glob("checkpoint-*")}
 
 
 def test_the_pod_that_loses_its_peer_says_so(job: Job) -> None:

@@ -8,11 +8,12 @@ adds the same.
 from collections.abc import Callable
 from typing import Any
 
-from finetune_trainer.callbacks import confusion_matrix, log_line, prediction_table, speed, watching
+from finetune_trainer.callbacks import confusion_matrix, later_nodes, log_line, prediction_table, speed, watching
 from finetune_trainer.callbacks.scene import Scene
 
 BUILDERS: tuple[Callable[[Scene], Any | None], ...] = (
     speed.callback,
+    later_nodes.callback,
     log_line.callback,
     watching.callback,
     prediction_table.callback,
