@@ -23,6 +23,11 @@ Volume = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Volume)]
 VolumeMount = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.VolumeMount)]
 Resources = Annotated[dict[str, Any], pod_parts.Shape(pod_parts.Resources)]
 
+LONGEST = 2**31 - 1
+"""Seconds, 68 years: what Kubernetes' own resources hold in 32 bits, and no point in time that lies too far ahead."""
+MOST_NODES = 4096
+"""Pods of a gang: one job must not be able to fill the operator's memory."""
+
 
 class SecretKeyReference(Model):
     """A key of a Secret in the job's namespace."""
@@ -66,7 +71,7 @@ class Hub(HubSettings):
 class Compute(Model):
     """What an attempt asks of the cluster."""
 
-    nodes: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1, le=MOST_NODES)
     """The number of pods; all of them live and die together."""
     gpus_per_node: int = Field(default=1, ge=0)
     """The GPUs of each pod, one process for each; 0 trains on the CPU."""
@@ -89,11 +94,11 @@ class Restart(Model):
     """How many failures of nodes, images and services are borne without progress in between."""
     max_failures: int = Field(default=3, ge=0)
     """How many failures of the program are borne without progress in between."""
-    backoff_seconds: int = Field(default=10, ge=0)
+    backoff_seconds: int = Field(default=10, ge=0, le=LONGEST)
     """The first pause before a restart after a failure; each further one is twice as long."""
-    max_backoff_seconds: int = Field(default=600, ge=1)
+    max_backoff_seconds: int = Field(default=600, ge=1, le=LONGEST)
     """The longest pause."""
-    hang_timeout_seconds: int = Field(default=1800, ge=30)
+    hang_timeout_seconds: int = Field(default=1800, ge=30, le=LONGEST)
     """How long no step may take before the attempt counts as hung."""
 
 
@@ -126,7 +131,7 @@ class PodTemplate(Model):
     """Where they are mounted."""
     resources: Resources = {}
     """Further requests and limits; the GPUs come from compute."""
-    termination_grace_period_seconds: int = Field(default=60, ge=1)
+    termination_grace_period_seconds: int = Field(default=60, ge=1, le=LONGEST)
     """The seconds between SIGTERM and SIGKILL, in which the last checkpoint is saved and published."""
 
 
@@ -179,9 +184,9 @@ class FineTuneJobSpec(Model):
     """The Kueue LocalQueue that admits the job."""
     suspend: bool = False
     """Whether the job gives its GPUs back, after a checkpoint, until this is false again."""
-    active_deadline_seconds: int | None = Field(default=None, ge=1)
+    active_deadline_seconds: int | None = Field(default=None, ge=1, le=LONGEST)
     """The seconds the job may take in all, waiting included, before it fails; after a suspension they begin anew."""
-    ttl_seconds_after_finished: int | None = Field(default=None, ge=0)
+    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, le=LONGEST)
     """The seconds after which a finished job's pods, ConfigMap and Service go; the job itself stays."""
 
 
