@@ -1,6 +1,6 @@
 """Data from files: every format the same, every mistake a sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +155,39 @@ def test_fingerprints_follow_the_numbers_alone() -> None:
     told = [data.fingerprint([table]) for table in (whole, pieces, other)]
 
     assert (told[0] == told[1], told[0] == told[2]) == (True, False)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """A rank with two CPUs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def doubled(batch: dict[str, list[int]], positions: list[int]) -> dict[str, list[Any]]:
+    """Examples of rows; what is wrong with a row is said with its number."""
+    if (
+        wrong := next((number for value, number in zip(batch["n"], positions, strict=True) if value < 0), None)
+    ) is not None:
+        raise ConfigurationError("RowUnreadable", f"Row {wrong + 1} is below zero.")
+    return {"input_ids": [[value, number] for value, number in zip(batch["n"], positions, strict=True)]}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_many_rows_are_tokenized_by_several_processes_which_changes_nothing() -> None:
+    import datasets
+
+    rows = 2 * data.ROWS_OF_A_PROCESS
+    table = datasets.Dataset.from_dict({"n": range(rows)})
+    broken = datasets.Dataset.from_dict({"n": [*range(rows - 1), -1]})
+
+    made = data.tokenized(table, doubled, {}, ("input_ids",))
+
+    assert (data.processes(rows), data.processes(rows - 1)) == (2, None)
+    assert made["input_ids"][:] == [[row, row] for row in range(rows)]
+    with pytest.raises(ConfigurationError, match=f"Row {rows} is below zero"):
+        data.tokenized(broken, doubled, {}, ("input_ids",))

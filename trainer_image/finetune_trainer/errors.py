@@ -15,9 +15,12 @@ class TrainerError(Exception):
     kind = OutcomeKind.FAILED
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(reason, message)  # Both, so that it can be sent from one process to another.
         self.reason = reason
         self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ConfigurationError(TrainerError):

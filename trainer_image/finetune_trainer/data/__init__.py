@@ -13,6 +13,8 @@ from finetune_trainer.errors import ConfigurationError
 
 EVALUATION_SPLITS = ("validation", "test")
 BATCH = 1000
+ROWS_OF_A_PROCESS = 10_000
+"""Fewer rows are tokenized sooner than a further process starts."""
 NUMBERS = "numbers"
 """The type of a list of whole numbers."""
 
@@ -104,7 +106,18 @@ def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: 
     if streams.is_stream(table):
         return table.map(encode, **options)
     told = hashlib.sha256(repr((table._fingerprint, sorted(identity.items()))).encode())  # noqa: SLF001 - It has no other name.
-    return table.map(encode, new_fingerprint=told.hexdigest()[:32], **options)
+    return table.map(encode, new_fingerprint=told.hexdigest()[:32], num_proc=processes(len(table)), **options)
+
+
+def processes(rows: int) -> int | None:
+    """In how many processes rows are tokenized: as many as this rank has threads; none where they are few.
+
+    What comes out does not depend on it, but every attempt begins with it.
+    """
+    import torch
+
+    useful = min(torch.get_num_threads(), rows // ROWS_OF_A_PROCESS)
+    return useful if useful > 1 else None
 
 
 def fingerprint(tables: Iterable[Any]) -> str:
