@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from finetune_trainer import weightless
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import TrainerError
@@ -18,12 +19,14 @@ from finetune_trainer.tasks import prepared
 
 
 def answer(case: dict[str, Any], folder: Path) -> list[Any]:
-    """What became of one job, whose token goes to the Hub with every request."""
+    """What became of one job, whose token goes to the Hub with every request, and whose checkpoint may be restored."""
     os.environ["HF_TOKEN"] = case.pop("token")
+    restored = Path(case.pop("restored"))
     config = RunConfig.model_validate(case)
     wanted = plan(config, 1)
     try:
-        ready = prepared(config, wanted, training_arguments(wanted, folder / "out"), folder / "cache")
+        with weightless.going_on(restored, config):
+            ready = prepared(config, wanted, training_arguments(wanted, folder / "out"), folder / "cache")
     except TrainerError as problem:
         return [type(problem).__name__, problem.reason, problem.message]
     labels = [*ready.model.config.id2label.values()] if config.task == "text-classification" else []

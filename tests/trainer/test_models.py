@@ -19,6 +19,7 @@ from tests.trainer import tiny
 pytestmark = pytest.mark.training
 
 BERT, GPT2 = "hf://google-bert/bert-base-uncased", "hf://openai-community/gpt2"
+LLAMA = "hf://HuggingFaceTB/SmolLM2-135M-Instruct"
 MRPC = {"config": "mrpc", "columns": {"text": ["sentence1", "sentence2"]}}
 GLUE = {"dataset": "hf://nyu-mll/glue", "data": MRPC, "training": {"eval_strategy": "epoch"}}
 WIKITEXT = {
@@ -72,10 +73,10 @@ class Reader:
         return found
 
 
-def case(revision: str | None = None, token: str = "", **blocks: Any) -> dict[str, Any]:
-    """A job whose model has a revision, in JSON, and the token with which the Hub is asked."""
+def case(revision: str | None = None, token: str = "", restored: str = "nowhere", **blocks: Any) -> dict[str, Any]:
+    """A job whose model has a revision, in JSON, the token with which the Hub is asked, and a restored checkpoint."""
     whole = tiny.config(**blocks).model_dump(mode="json", exclude_unset=True)
-    return {**whole, "model": {**whole["model"], "revision": revision}, "token": token}
+    return {**whole, "model": {**whole["model"], "revision": revision}, "token": token, "restored": restored}
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,15 @@ def test_a_token_that_the_hub_does_not_know_is_said_to_be_refused(reader: Reader
     for kind, said, message in reader.answers("bad token", jobs).values():
         assert (kind, said) == ("ConfigurationError", "TokenRefused")
         assert "Put a valid token into the Secret that hub.secretRef names." in message
+
+
+def test_weights_that_a_checkpoint_has_are_not_fetched(hub: Hub, reader: Reader) -> None:
+    checkpoint = hub.root / "models" / LLAMA.removeprefix("hf://") / "main"
+    prepared = {"restored": str(checkpoint), **WIKITEXT, "model": LLAMA}
+
+    assert reader.answers("going on", {"going on": prepared})["going on"] == [1024, 64, []]
+    assert any(reader.folder.rglob("models--*SmolLM2*/**/config.json"))
+    assert not any(reader.folder.rglob("models--*SmolLM2*/**/*.safetensors"))
 
 
 def test_a_hub_that_cannot_be_reached_is_tried_again(hub: Hub, reader: Reader, tmp_path: Path) -> None:

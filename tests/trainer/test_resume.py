@@ -68,13 +68,17 @@ def test_a_disturbed_job_ends_with_the_weights_and_losses_of_an_undisturbed_one(
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any], socket: Path) -> Job:
-    """A job without a word of saves that was asked to stop after its sixth step."""
+    """A job without a word of saves that was asked to stop after its sixth step; then its model's weights are lost."""
     said = {name: value for name, value in config["training"].items() if not name.startswith("save_")}
-    job = Job(folder=tmp_path_factory.mktemp("stopped"), config={**config, "training": said}, socket=socket)
+    folder = tmp_path_factory.mktemp("stopped")
+    model = shutil.copytree(str(config["model"]["uri"]).removeprefix("file://"), folder / "model")
+    wanted = {**config, "training": said, "model": {"uri": f"file://{model}"}}
+    job = Job(folder=folder, config=wanted, socket=socket)
     running = job.attempt()
     running.reach(6)
     running.stop()
     running.end()
+    (model / "model.safetensors").unlink()
     return job
 
 
@@ -108,6 +112,13 @@ def test_what_nobody_reads_any_more_takes_no_space_of_the_pod(resumed: Job) -> N
 
     assert (resume.from_step >= 6, [*(work / "output").glob("checkpoint-*")]) == (True, [])
     assert not (work / "checkpoints" / "restored").exists()
+
+
+def test_what_a_checkpoint_has_is_not_read_from_the_models_own_place(
+    resumed: Job, undisturbed: Callable[[dict[str, Any]], Any]
+) -> None:
+    assert resumed.last is not None
+    assert result(resumed.last) == undisturbed(STEPS)
 
 
 def test_other_mathematics_are_refused(stopped: Job, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """One attempt from restore to outcome, as one rank sees it."""
 
-import logging
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer import extensions, outputs, predicting, saves, sources
+from finetune_trainer import extensions, outputs, predicting, saves, sources, weightless
 from finetune_trainer.callbacks import callbacks, watching
 from finetune_trainer.callbacks.scene import Scene
 from finetune_trainer.config import Plan
@@ -47,8 +46,6 @@ from finetune_trainer.tracking.models_out import ModelsOut
 from finetune_trainer.tracking.run import PREEMPTING_EXIT, Tracking
 from finetune_trainer.trainer import EvaluationInterrupted, Guard, RecoverableTrainer, Saved
 from finetune_trainer.work import Work, arguments, work
-
-log = logging.getLogger(__name__)
 
 TOOK_LONGER = (
     "Publishing it took longer than any before. Give the pod a longer terminationGracePeriodSeconds, or use "
@@ -111,7 +108,8 @@ class Attempt:
         restored = self._restored(store)
         self.board.phase_took("restore", time.monotonic() - began)
         began = time.monotonic()
-        todo = work(self._settled(restored), self.here, wanted, args)
+        with weightless.going_on(restored.folder if restored else None, self.config):
+            todo = work(self._settled(restored), self.here, wanted, args)
         model = todo.ready.model
         self._on_first(lambda: outputs.check_room(self.config, self.here, adapters.final_size(model, self.config)))
         self.dataset = todo.fingerprint

@@ -83,6 +83,7 @@ def _loaded(loader: Any, place: Path, shape: Any, config: RunConfig) -> tuple[An
     if weightless.is_on():
         return weightless.made(loader, shape, **options)
     options |= {"config": shape, "dtype": source.dtype, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    place = weightless.checkpoint() or place
     options |= quantized.loading(config, shape, partial(loader.from_pretrained, place, **options))
     made, info = loader.from_pretrained(place, **options)
     return quantized.prepared(made), info

@@ -48,7 +48,7 @@ def folder(uri: str, revision: str | None, what: str) -> Path:
     try:
         files = {one.rfilename for one in huggingface_hub.HfApi().model_info(name, revision=revision).siblings or ()}
         skipped = OTHER_FRAMEWORKS + (PICKLES if any(one.endswith(".safetensors") for one in files) else ())
-        skipped += weightless.WEIGHTS if weightless.is_on() else ()
+        skipped += weightless.WEIGHTS if weightless.is_on() or weightless.checkpoint() else ()
         return Path(huggingface_hub.snapshot_download(name, revision=revision, ignore_patterns=list(skipped)))
     except Exception as problem:
         if (refusal := hub.refusal(problem, uri)) is not None:
