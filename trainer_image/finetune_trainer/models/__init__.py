@@ -12,6 +12,8 @@ from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.models import adapters, quantized
 from finetune_trainer.sources import folder
 
+ALIGNMENT = 64
+"""Bytes of the widest vector."""
 NO_LIMIT = 1_000_000
 """Tokenizers without a limit say a number beyond this."""
 
@@ -86,7 +88,23 @@ def _loaded(loader: Any, place: Path, shape: Any, config: RunConfig) -> tuple[An
     place = weightless.checkpoint() or place
     options |= quantized.loading(config, shape, partial(loader.from_pretrained, place, **options))
     made, info = loader.from_pretrained(place, **options)
+    _align(made)
     return quantized.prepared(made), info
+
+
+def _align(made: Any) -> None:
+    """Move weights on a CPU to where its vectors begin, as torch puts what it makes.
+
+    In memory they lie as in their file, and a CPU's libraries round a sum differently at another place: the first
+    weights' file and a checkpoint's would not give the same model in the end.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return  # Where they are copied to; and a copy here would be one more of the whole model.
+    for one in (*made.parameters(), *made.buffers()):
+        if one.data_ptr() % ALIGNMENT:
+            one.data = one.data.clone()
 
 
 def settings(place: Path, source: ModelSource, task: dict[str, Any]) -> Any:
