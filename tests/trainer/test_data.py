@@ -1,5 +1,6 @@
 """Data from files: every format the same, every mistake a sentence."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,8 +186,11 @@ def test_many_rows_are_tokenized_by_several_processes_which_changes_nothing() ->
     table = datasets.Dataset.from_dict({"n": range(rows)})
     broken = datasets.Dataset.from_dict({"n": [*range(rows - 1), -1]})
 
+    environment = os.environ
+
     made = data.tokenized(table, doubled, {}, ("input_ids",))
 
+    assert os.environ is environment
     assert (data.processes(rows), data.processes(rows - 1)) == (2, None)
     assert made["input_ids"][:] == [[row, row] for row in range(rows)]
     with pytest.raises(ConfigurationError, match=f"Row {rows} is below zero"):

@@ -1,7 +1,9 @@
 """The raw data of a job, from the Hub or from files, as one data set for each split that plays a part."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,18 @@ def tokenized(table: Any, encode: Encode, identity: Mapping[str, Any], numbers: 
     if streams.is_stream(table):
         return table.map(encode, **options)
     told = hashlib.sha256(repr((table._fingerprint, sorted(identity.items()))).encode())  # noqa: SLF001 - It has no other name.
-    return table.map(encode, new_fingerprint=told.hexdigest()[:32], num_proc=processes(len(table)), **options)
+    with _own_environment():
+        return table.map(encode, new_fingerprint=told.hexdigest()[:32], num_proc=processes(len(table)), **options)
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Keep `os.environ` the object that it is: where datasets has used several processes, it leaves a copy there."""
+    own = os.environ
+    try:
+        yield
+    finally:
+        os.environ = own  # noqa: B003 - It is the same environment.
 
 
 def processes(rows: int) -> int | None:
