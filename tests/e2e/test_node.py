@@ -37,12 +37,12 @@ def test_a_job_whose_node_is_drained_and_then_tainted_waits_each_time_and_is_ide
     stage.until_gone(f"{NAME}-2-0")
     stage.kubectl("taint", "node", NODE, f"{BROKEN}-")
     done = stage.completed(NAME)
-    reasons = [each.reason for each in done.status.last_attempts]
-    assert reasons[1:] == [
-        "DeletionByTaintManager",
-        "EvictionByEvictionAPI",
-    ]
-    assert (done.status.attempt, done.status.restarts.preemptions, done.status.restarts.failures) == (3, 2, 0)
+    _, *tainted, drained = (each.reason for each in done.status.last_attempts)
+    # A pod that gets the node as the taint goes may be taken once more: the scheduler can know of it before the taint's
+    # own controller does.
+    assert (set(tainted), drained) == ({"DeletionByTaintManager"}, "EvictionByEvictionAPI")
+    restarts = done.status.restarts
+    assert (done.status.attempt, restarts.preemptions, restarts.failures) == (len(tainted) + 2, len(tainted) + 1, 0)
     assert done.status.resume is not None
     assert done.status.resume.from_step >= 40
     assert done.status.resume.lost_steps == 0

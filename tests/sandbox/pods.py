@@ -8,14 +8,17 @@ from typing import Any
 
 from finetune_operator.cluster.port import POD, Change, ChangeType, Manifest, Selection
 from finetune_sandbox.node_api import NodeApi, condition
+from finetune_sandbox.process_node import ProcessNode
 
 DEADLINE_SECONDS = 30
-IGNORES = "trap '' TERM; while true; do sleep 0.05; done"
+LISTENS = "listens"
+"""What a pod writes as soon as SIGTERM finds it prepared."""
+IGNORES = f"trap '' TERM; echo {LISTENS}; while true; do sleep 0.05; done"
 
 
 def waits(*, then_exits: int) -> str:
     """A trainer that on SIGTERM exits with this code."""
-    return f"trap 'exit {then_exits}' TERM; touch started; while true; do sleep 0.05; done"
+    return f"trap 'exit {then_exits}' TERM; echo {LISTENS}; while true; do sleep 0.05; done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,12 @@ class Place:
                 found = await self.api.get(POD, self.namespace, name)
                 if found is not None and is_so(found):
                     return found
+                await asyncio.sleep(0.02)
+
+    async def until_it_listens(self, name: str, node: ProcessNode) -> None:
+        """Until the pod, one that waits, is prepared for SIGTERM: a moment after it runs."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while LISTENS not in node.logs(self.namespace, name):  # noqa: ASYNC110 (no event tells it)
                 await asyncio.sleep(0.02)
 
     async def until_gone(self, name: str) -> None:

@@ -49,19 +49,21 @@ async def test_a_higher_priority_gets_the_gpu_as_soon_as_the_lower_has_ended(pla
     assert terminated(await place.until("high", has_ended)) == ("Succeeded", 0, "Completed")
 
 
-async def test_a_preempted_pod_that_exits_with_0_has_succeeded_and_is_a_disruption_target(place: Place) -> None:
+async def test_a_preempted_pod_that_exits_with_0_has_succeeded_and_is_a_disruption_target(
+    place: Place, node: ProcessNode
+) -> None:
     async with watched(place, "low") as story:
         await place.create("low", waits(then_exits=0))
-        await place.until("low", runs)
+        await place.until_it_listens("low", node)
         await place.create("high", "exit 0", priorityClassName="high")
         await gone(story)
     assert (terminated(story.last()), disruption(story.last())) == (("Succeeded", 0, "Completed"), PREEMPTED)
 
 
-async def test_a_preempted_pod_that_ignores_sigterm_is_killed_after_its_grace(place: Place) -> None:
+async def test_a_preempted_pod_that_ignores_sigterm_is_killed_after_its_grace(place: Place, node: ProcessNode) -> None:
     async with watched(place, "low") as story:
         await place.create("low", IGNORES, terminationGracePeriodSeconds=1)
-        await place.until("low", runs)
+        await place.until_it_listens("low", node)
         await place.create("high", "exit 0", priorityClassName="high")
         await gone(story)
     assert terminated(story.last()) == ("Failed", 137, "Error")

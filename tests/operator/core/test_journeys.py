@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from finetune_operator.api.status import Cause, Phase, Restarts
+from finetune_operator.api.v1alpha1 import LONGEST
 from finetune_trainer.contract.outcome import OutcomeKind, Resume
 
 from tests.operator.core.world import World, job, world
@@ -236,8 +237,8 @@ def test_a_deadline_ends_a_pause_that_is_longer() -> None:
     assert conditions(life.after(70))["Stalled"] == "DeadlineExceeded"
 
 
-def test_a_deadline_beyond_all_calendars_never_comes() -> None:
-    life = world(activeDeadlineSeconds=2**62).runs().after(1_000_000)
+def test_the_longest_deadline_never_comes() -> None:
+    life = world(activeDeadlineSeconds=LONGEST).runs().after(1_000_000)
     assert life.status.phase is Phase.RUNNING
 
 
