@@ -1,7 +1,9 @@
 """What many tests stand on, started when a test first asks: a real control plane, a Hub, forkservers of trainers."""
 
+import gc
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +27,21 @@ CRDS = Path(__file__).parent.parent / "crds"
 _numbers = itertools.count(1)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # Torch's idle threads spin, which doubles the CPU time of tiny models.
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module all of whose tests were ruled out by their mark: those of training would import torch."""
+    terms = str(config.getoption("markexpr")).split(" and ")
+    if collection_path.suffix != ".py" or not all(term.startswith("not ") for term in terms):
+        return None
+    marks = next((line for line in collection_path.read_text().splitlines() if line.startswith("pytestmark =")), "")
+    return any(f"pytest.mark.{term.removeprefix('not ')}" in re.findall(r"[\w.]+", marks) for term in terms) or None
+
+
+def pytest_collection_finish() -> None:
+    """What is imported now stays, so the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

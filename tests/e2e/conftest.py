@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from finetune_sandbox.binaries import binary
+from finetune_sandbox.comparison import Result
 from finetune_sandbox.hub import Hub
 from finetune_sandbox.node import node as real
 from finetune_sandbox.node.node import Node
@@ -84,13 +85,19 @@ def operator(node: Node, wandb: WandbServer, hub: Hub) -> Node:
     return node
 
 
+@pytest.fixture(scope="session")
+def twins() -> dict[str, Result]:
+    """What jobs that nobody disturbed have left, by their spec."""
+    return {}
+
+
 @pytest.fixture
-def stage(operator: Node, wandb: WandbServer) -> Iterator[Stage]:
+def stage(operator: Node, wandb: WandbServer, twins: dict[str, Result]) -> Iterator[Stage]:
     """A namespace of the test's own, restricted, with the key to W&B; its jobs are gone afterwards."""
     name = operator.cluster.namespace(f"team-{next(_numbers)}")
     operator.cluster.apply(HIGH)
     operator.cluster.kubectl("label", "namespace", name, RESTRICTED)
-    made = Stage(node=operator, wandb=wandb, namespace=name)
+    made = Stage(node=operator, wandb=wandb, namespace=name, twins=twins)
     made.kubectl("create", "secret", "generic", "wandb", f"--from-literal=WANDB_API_KEY={API_KEY}")
     yield made
     made.kubectl("delete", "ftj,pods", "--all", "--timeout=60s")

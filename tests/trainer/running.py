@@ -40,13 +40,21 @@ class Running:
 
     def reach(self, step: int) -> bool:
         """Wait for a step; false when the run ended before it was seen there."""
-        deadline = time.monotonic() + PATIENCE
-        while not self.has_reached(step):
+        deadline, looked_at = time.monotonic() + PATIENCE, 0
+        while (written := self._written()) == looked_at or not self.has_reached(step):
+            looked_at = written
             if self.process.poll() is not None:
-                return False
+                return self.has_reached(step)
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.005)
         return True
+
+    def _written(self) -> int:
+        """When the progress was written, in nanoseconds: to ask costs less than to read it."""
+        try:
+            return (self.work / "progress.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def stop(self) -> None:
         """Ask the pod to stop, as a kubelet does."""

@@ -14,9 +14,11 @@ from tests.trainer import language
 from tests.trainer.resume_fixtures import changed, from_nothing
 from tests.trainer.running import Job, Running, result
 
+pytestmark = pytest.mark.training
+
 DEVICES = (
-    pytest.param("processor", marks=pytest.mark.training),
-    pytest.param("gpu", marks=(pytest.mark.training, pytest.mark.gpu)),
+    "processor",
+    pytest.param("gpu", marks=pytest.mark.gpu),
 )
 STEPS, KILLED = (40, 20) if torch.cuda.is_available() else (10, 8)
 """A GPU takes its steps faster than it can be asked to stop after a few of them."""

@@ -12,6 +12,8 @@ from finetune_trainer.recovery.pace import Pace
 
 from tests.trainer import tiny
 
+pytestmark = pytest.mark.training
+
 
 class Clock(transformers.TrainerCallback):
     """A step takes a second, an evaluation and a save take an hour each."""
@@ -46,7 +48,6 @@ def test_the_mean_follows_the_newest_steps_and_leaves_the_first_out() -> None:
     assert means == [0.0, 2.0, pytest.approx(2.1)]
 
 
-@pytest.mark.training
 @pytest.mark.parametrize("rhythm", [{"eval_steps": 2, "save_steps": 3}, {"eval_strategy": "epoch"}])
 def test_evaluations_and_saves_are_no_part_of_a_step(rhythm: dict[str, Any], tmp_path: Path) -> None:
     from finetune_trainer.work import arguments, work

@@ -7,6 +7,8 @@ import pytest
 from finetune_trainer.recovery.moment import Cadence, Due, Moment, moment
 from finetune_trainer.recovery.preemption import Leftover
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize(
     ("save_seconds", "step_seconds", "interval"),

@@ -8,6 +8,8 @@ from finetune_trainer.errors import ConfigurationError
 
 from tests.trainer import tiny
 
+pytestmark = pytest.mark.training
+
 KEY = {"WANDB_API_KEY": "a-key"}
 
 
