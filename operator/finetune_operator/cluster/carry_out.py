@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -28,9 +28,12 @@ from finetune_operator.core.observed import Pod
 
 logger = logging.getLogger(__name__)
 
+ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 _UNTOLD_WHILE_EMPTY = ("last_attempts", "restarts_without_progress")
+_AT_ONCE = 32
+"""Requests of one job that are under way together: a gang of thousands must not keep others, and our Lease, waiting."""
 _HICCUP = timedelta(seconds=5)
 """An outage that is over by then is not worth a word in the status."""
 
@@ -80,7 +83,8 @@ class Executor:
         """Do it all; raises `Stale` when the job is no longer what was decided upon."""
         await self._write_status(manifest, job, decision)
         done = await self._create(job, decision)
-        await all_of(self._delete(job, deletion) for deletion in decision.delete)
+        for batch in batches(decision.delete):
+            await all_of(self._delete(job, deletion) for deletion in batch)
         await self._recorder.post(job, decision.events, decision.status.phase)
         return done
 
@@ -104,14 +108,17 @@ class Executor:
         self._meter.status_written(job, decision)
 
     async def _create(self, job: FineTuneJob, decision: Decision) -> Done:
-        """Create what pods need, then all pods at once; a pod must not start with somebody else's ConfigMap."""
-        status = decision.status
+        """Create what pods need, then the pods, until something is in the way.
+
+        A pod must not start with somebody else's ConfigMap, and a gang that a quota refuses asks no thousand times.
+        """
         first = [manifest for manifest in decision.create if manifest["kind"] != POD.kind]
-        done = merged(await all_of(self._created(job, status, manifest) for manifest in first))
-        if done != Done():
-            return done
         pods = [manifest for manifest in decision.create if manifest["kind"] == POD.kind]
-        return merged(await all_of(self._created(job, status, manifest) for manifest in pods))
+        for batch in (first, *batches(pods)):
+            done = merged(await all_of(self._created(job, decision.status, manifest) for manifest in batch))
+            if done != Done():
+                return done
+        return Done()
 
     async def _created(self, job: FineTuneJob, status: FineTuneJobStatus, manifest: Manifest) -> Done:
         kind = KINDS[manifest["kind"]]
@@ -180,6 +187,11 @@ def merged(results: tuple[Done, ...]) -> Done:
         findings=Findings(taken=taken, going=going, refusal=refusals[0] if refusals else None),
         waits_for_names=any(done.waits_for_names for done in results),
     )
+
+
+def batches(items: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    """The items in order, as many together as one job may ask for at once."""
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, ResultT]]) -> tuple[ResultT, ...]:

@@ -20,7 +20,8 @@ from kubernetes.aio.client.rest import RESTClientObject
 from finetune_operator.cluster import port
 from finetune_operator.cluster.port import Change, ChangeType, Kind, Listing, Manifest, Selection
 
-REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=10)
+REQUEST = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30)
+"""From the moment that a request has a connection: a total would count its wait for one, too."""
 WATCH_SECONDS = 300
 """How long the server keeps a watch open, at least; up to half as long again, so that watches do not end together."""
 WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=90)

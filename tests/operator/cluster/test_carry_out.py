@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,30 @@ class Quota(MemoryApi):
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         if kind == POD:
+            raise Refused("exceeded quota: gpus")
+        return await super().create(kind, manifest)
+
+
+class Crowded(MemoryApi):
+    """An API that knows how many pods it was asked for, and for how many at once; it has room for some."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.asked = 0
+        self.under_way = 0
+        self.most = 0
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        if kind != POD:
+            return await super().create(kind, manifest)
+        self.asked += 1
+        has_room = self.asked <= self.room
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        if not has_room:
             raise Refused("exceeded quota: gpus")
         return await super().create(kind, manifest)
 
@@ -154,6 +179,31 @@ async def test_a_refusal_is_found_and_does_not_raise() -> None:
     found = await bench.begin()
     done = await bench.carry_out(Decision(status=found.status, create=(pod(found, CONFIG, Attempt(number=1), 0),)))
     assert done.findings == Findings(refusal="exceeded quota: gpus")
+
+
+@pytest.mark.parametrize(
+    ("room", "asked", "most"),
+    [
+        pytest.param(100, 100, 32, id="room for all: all are made"),
+        pytest.param(40, 64, 32, id="a quota: no more is asked for than refused at first"),
+    ],
+)
+async def test_a_large_gang_comes_in_batches(room: int, asked: int, most: int) -> None:
+    cluster = Crowded(room)
+    bench = Bench(cluster)
+    found = await bench.begin()
+    gang = tuple(pod(found, CONFIG, Attempt(number=1), rank) for rank in range(100))
+    await bench.carry_out(Decision(status=found.status, create=gang))
+    assert (cluster.asked, cluster.most, len(await bench.names(POD))) == (asked, most, room)
+
+
+async def test_a_large_gang_is_deleted_whole(bench: Bench) -> None:
+    found = await bench.begin()
+    gang = tuple(pod(found, CONFIG, Attempt(number=1), rank) for rank in range(70))
+    await bench.carry_out(Decision(status=found.status, create=gang))
+    doomed = tuple(Deletion(kind="Pod", name=each.name, uid=each.uid) for each in bench.pods.owned_by(A))
+    await bench.carry_out(Decision(status=found.status, delete=doomed))
+    assert await bench.names(POD) == []
 
 
 async def test_a_pod_that_could_not_be_created_at_once_is_tried_again_without_a_word() -> None:
