@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,8 @@ SERVICE_RANGE = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
 LOOPBACK = "127.0.0.1"
 ESTABLISHED = ("Established", "True")
+AUDIT_LOG_MIB = 100_000
+"""More than a bench writes: at its size, the log is put aside and begun anew."""
 GARBAGE_MAY_LIE = {"GOGC": "400"}
 """Go's servers collect their garbage when the heap has grown fivefold: 200 MB more, and a third less CPU."""
 START_ATTEMPTS = 3
@@ -173,10 +175,11 @@ class ControlPlane:
         # Not `kubectl wait`, which stumbles over a definition that has no status yet.
         self._until(lambda: self._are_established(folder), "The CustomResourceDefinitions")
 
-    def audited(self) -> tuple[dict[str, Any], ...]:
+    def audited(self) -> Iterator[dict[str, Any]]:
         """The requests that were answered so far, from the audit log."""
-        lines = self.audit_log.read_text().splitlines() if self.audit_log.exists() else ()
-        return tuple(json.loads(line) for line in lines)
+        if self.audit_log.exists():
+            with self.audit_log.open() as lines:
+                yield from map(json.loads, lines)
 
     def _start(self) -> None:
         self.port = self.options.port or free_port(self.options.listen)
@@ -311,7 +314,11 @@ class ControlPlane:
         policy = self.folder / "audit-policy.yaml"
         rules = {"omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
         policy.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **rules}))
-        return (f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}")
+        return (
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.audit_log}",
+            f"--audit-log-maxsize={AUDIT_LOG_MIB}",
+        )
 
     def _controller_manager_flags(self) -> tuple[str, ...]:
         limit = self.options.requests_per_second
