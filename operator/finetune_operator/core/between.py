@@ -10,6 +10,7 @@ from finetune_operator.core.decision import Decision
 from finetune_operator.core.gang import alive, owned
 from finetune_operator.core.status import Headline, ready
 from finetune_operator.core.turn import SOON, Turn
+from finetune_operator.core.wording import has, listed
 
 _FIRST_LOOK = timedelta(seconds=5)
 
@@ -19,7 +20,8 @@ def between(turn: Turn, story: Headline | None = None) -> Decision:
     if refusal := _standing_against(turn):
         return refusal
     if leftover := alive(turn.seen):
-        text = f"Waiting until {', '.join(pod.name for pod in leftover)} of an earlier attempt has ended."
+        names = [pod.name for pod in leftover]
+        text = f"Waiting until {listed(names)} of an earlier attempt {has(names)} ended."
         headline = Headline(phase=Phase.RESTARTING, reason="WaitingForPods", message=text)
         return concluded(turn, headline, delete=deletions(leftover), recheck_after=SOON)
     due = turn.status.restart_after

@@ -15,6 +15,7 @@ from finetune_trainer.contract.outcome import ExitCode, OutcomeKind
 from finetune_operator.api.status import AttemptStatus, Cause
 from finetune_operator.core.gang import Gang
 from finetune_operator.core.observed import Pod
+from finetune_operator.core.wording import sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ def _said_by_the_node(gang: Gang) -> Verdict | None:
             continue
         if pod.status.reason in _TAKEN_BY_THE_NODE:
             return _preempted(pod.status.reason, pod)
-        text = f"{pod.node or 'The node'} ended the pod ({pod.status.reason}): {pod.status.message.rstrip('.')}."
+        text = f"{pod.node or 'The node'} ended the pod ({pod.status.reason}): {sentence(pod.status.message)}"
         return _of(pod, Cause.INFRASTRUCTURE, _camel(pod.status.reason), text)
     return None
 
@@ -171,7 +172,7 @@ def _cannot_pull(gang: Gang) -> Verdict | None:
     for pod in gang.alive:
         if pod.waiting and pod.waiting.reason in _STUCK_ON_ITS_IMAGE:
             advice = "Check spec.image and podTemplate.imagePullSecrets."
-            text = f"The trainer's image cannot be pulled{_at(pod)}: {pod.waiting.message.rstrip('.')}. {advice}"
+            text = f"The trainer's image cannot be pulled{_at(pod)}: {sentence(pod.waiting.message)} {advice}"
             return _of(pod, Cause.INFRASTRUCTURE, "ImagePullFailed", text)
     return None
 

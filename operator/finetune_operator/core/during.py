@@ -11,6 +11,7 @@ from finetune_operator.core.ending import settled, stopping
 from finetune_operator.core.gang import going, others, record, squatters
 from finetune_operator.core.status import Headline, ready
 from finetune_operator.core.turn import SOON, UNCERTAIN, Turn
+from finetune_operator.core.wording import has, listed, sentence
 
 _POLL = timedelta(seconds=30)
 _RETRY = timedelta(seconds=15)
@@ -86,15 +87,15 @@ def _phase(turn: Turn) -> Phase:
 def _obstacle(turn: Turn) -> Headline | None:
     if strangers := squatters(turn.seen):
         text = (
-            f"{', '.join(strangers)} has a name that the job needs and belongs to somebody else. "
-            "Delete it, or create the job under another name; the job goes on by itself."
+            f"Somebody else's objects have names that the job needs: {listed(strangers)}. "
+            "Delete them, or create the job under another name; the job goes on by itself."
         )
         return Headline(phase=_phase(turn), reason="NameTaken", message=text, is_warning=True)
     if leaving := going(turn.seen):
-        text = f"Waiting until {', '.join(leaving)} has gone, whose name the job needs."
+        text = f"Waiting until {listed(leaving)} {has(leaving)} gone, whose name the job needs."
         return Headline(phase=_phase(turn), reason="WaitingForNames", message=text)
     if turn.seen.refusal:
-        text = f"The pods cannot be created: {turn.seen.refusal.rstrip('.')}. The job tries again by itself."
+        text = f"The pods cannot be created: {sentence(turn.seen.refusal)} The job tries again by itself."
         return Headline(phase=_phase(turn), reason="CreationRefused", message=text, is_warning=True)
     return None
 

@@ -11,6 +11,7 @@ from finetune_operator.core.decision import Decision
 from finetune_operator.core.observed import Pod
 from finetune_operator.core.status import Headline
 from finetune_operator.core.turn import SOON, UNCERTAIN, Turn
+from finetune_operator.core.wording import has, listed
 
 _LAST_WORDS = timedelta(seconds=30)
 """How long the other ranks may take to end by themselves after rank 0 has finished."""
@@ -27,7 +28,8 @@ def stopping(turn: Turn, found: Verdict) -> Decision:
 
 
 def _waiting(found: Verdict, alive: tuple[Pod, ...]) -> Headline:
-    text = f"{found.message} Waiting until {', '.join(pod.name for pod in alive)} has stopped."
+    names = [pod.name for pod in alive]
+    text = f"{found.message} Waiting until {listed(names)} {has(names)} stopped."
     is_warning = found.cause not in {Cause.FINISHED, Cause.STOPPED}
     return Headline(phase=Phase.STOPPING, reason="Stopping", message=text, is_warning=is_warning)
 

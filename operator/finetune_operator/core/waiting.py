@@ -11,6 +11,7 @@ from finetune_operator.core.gang import Gang
 from finetune_operator.core.observed import Pod, PodPhase, Reason
 from finetune_operator.core.status import Headline
 from finetune_operator.core.turn import Turn
+from finetune_operator.core.wording import listed, sentence
 
 _SILENT_START = timedelta(seconds=120)
 """A trainer that is never heard counts as training after this time."""
@@ -37,7 +38,8 @@ def _pods(count: int) -> str:
 
 
 def _nodes(gang: Gang) -> str:
-    return ", ".join(sorted({pod.node for pod in gang.members if pod.node})) or "its nodes"
+    nodes = sorted({pod.node for pod in gang.members if pod.node})
+    return listed(nodes) if nodes else "its nodes"
 
 
 def _trains(turn: Turn) -> bool:
@@ -81,7 +83,7 @@ def _trouble(turn: Turn, pod: Pod) -> Headline | None:
 
 def _without_preemption(text: str) -> str:
     """The scheduler's sentence without the one in which it says that preempting others would not help either."""
-    return _sentence(re.split(r"[,.]? (?:no new claims to deallocate, )?preemption: ", text, maxsplit=1)[0])
+    return sentence(re.split(r"[,.]? (?:no new claims to deallocate, )?preemption: ", text, maxsplit=1)[0])
 
 
 def _stuck(turn: Turn, waiting: Reason) -> Headline | None:
@@ -89,10 +91,10 @@ def _stuck(turn: Turn, waiting: Reason) -> Headline | None:
         case "CreateContainerConfigError":
             reason, text = _misconfigured(turn, waiting.message)
         case "CreateContainerError" | "RunContainerError":
-            reason, text = "ContainerNotCreated", f"The container cannot be created: {_sentence(waiting.message)}"
+            reason, text = "ContainerNotCreated", f"The container cannot be created: {sentence(waiting.message)}"
         case "ErrImagePull":
             advice = "The kubelet tries again; check spec.image and podTemplate.imagePullSecrets."
-            text = f"The trainer's image cannot be pulled yet: {_sentence(waiting.message)} {advice}"
+            text = f"The trainer's image cannot be pulled yet: {sentence(waiting.message)} {advice}"
             reason = "ImagePullFailed"
         case _:
             return None
@@ -109,7 +111,7 @@ def _misconfigured(turn: Turn, message: str) -> tuple[str, str]:
             "SecretKeyNotFound",
             f'The Secret "{name}" has no key {key}. Add the key, or name another in secretRef.key.',
         )
-    return "ContainerMisconfigured", f"The container cannot be configured: {_sentence(message)}"
+    return "ContainerMisconfigured", f"The container cannot be configured: {sentence(message)}"
 
 
 def _no_secret(job: FineTuneJob, name: str) -> str:
@@ -120,7 +122,3 @@ def _no_secret(job: FineTuneJob, name: str) -> str:
     return (
         f'There is no Secret "{name}" in namespace {namespace}. The job goes on by itself once you create it: {create}'
     )
-
-
-def _sentence(text: str) -> str:
-    return text.strip().rstrip(".") + "."

@@ -29,8 +29,8 @@ def test_a_name_that_is_taken_is_told_and_waited_for() -> None:
     life = life.settle().after(120)
     assert (life.story, life.num_created) == (["Creating", "NameTaken"], 0)
     assert life.message == (
-        "Pod bert-1-0 has a name that the job needs and belongs to somebody else. "
-        "Delete it, or create the job under another name; the job goes on by itself."
+        "Somebody else's objects have names that the job needs: Pod bert-1-0. "
+        "Delete them, or create the job under another name; the job goes on by itself."
     )
     life.taken = ()
     assert life.after(15).runs().finishes().status.attempt == 1
@@ -82,6 +82,14 @@ def test_a_refused_creation_is_told_and_tried_again() -> None:
     assert (life.story, life.num_created) == (["Creating", "CreationRefused"], 0)
     life.refusal = None
     assert life.after(15).runs().status.attempt == 1
+
+
+def test_a_refusal_of_many_pages_leaves_room_for_what_we_say() -> None:
+    life = world()
+    life.refusal = "admission webhook denied the request: " + 10_000 * "no way "
+    life = life.settle()
+    assert len(life.message) < 1024
+    assert life.message.endswith("... The job tries again by itself.")
 
 
 def test_a_creation_that_was_cut_short_is_completed() -> None:
