@@ -107,7 +107,7 @@ class Observer:
             job=job,
             # Kubernetes' times have no fractions, and the status shows them to people.
             now=self._clock.now().replace(microsecond=0),
-            pods=self._pods.owned_by(key),
+            pods=tuple(sorted(self._pods.owned_by(key), key=lambda pod: pod.name)),
             pods_are_live=look.live_pods,
             progress=progress,
             taken=findings.taken,
