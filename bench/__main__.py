@@ -1,4 +1,4 @@
-"""`python -m bench [operator|recovery|trainer|gpu|examples] [--quick]`: measure, print tables, keep the figures."""
+"""`python -m bench [PART ...] [--quick]`: measure, print tables, keep the figures."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import creation, gallery, lives, network, recovery, steps
+from bench import creation, gallery, large, lives, network, recovery, steps
 from bench import gpu as on_gpu
 from bench.cluster import place
 from bench.figures import keep, machine
@@ -40,6 +40,16 @@ async def recovered(folder: Path, *, quick: bool) -> None:
             found[case] = figures
             keep(f"recovery{'-quick' * quick}", found, before)
     print(recovery.shown(found))
+
+
+async def large_gang(folder: Path, *, quick: bool) -> None:
+    """One gang of thousands; what is measured is kept at once."""
+    before, found, nodes = machine(), {}, large.QUICK if quick else large.FULL
+    async with place(folder) as here:
+        async for case, figures in large.measured(here, nodes):
+            found[case] = figures
+            keep(f"large{'-quick' * quick}", {"nodes": nodes, **found}, before)
+    print(large.shown(found, nodes))
 
 
 async def trainer(folder: Path, *, quick: bool) -> None:
@@ -79,6 +89,7 @@ class Part:
 PARTS = {
     "operator": Part(measure=operator, has_cluster=True),
     "recovery": Part(measure=recovered, has_cluster=True),
+    "large": Part(measure=large_gang, has_cluster=True),
     "trainer": Part(measure=trainer, has_cluster=False),
     "gpu": Part(measure=gpu, has_cluster=False),
     "examples": Part(measure=examples, has_cluster=False),
