@@ -5,15 +5,19 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import creation, gallery, large, lives, network, recovery, steps
 from bench import gpu as on_gpu
-from bench.cluster import place
+from bench.cluster import Place, place
 from bench.figures import keep, machine
+
+Measured = Callable[[Place], AsyncIterator[tuple[str, dict[str, Any]]]]
+"""Figures of a place, case by case."""
 
 
 async def operator(folder: Path, *, quick: bool) -> None:
@@ -33,23 +37,25 @@ async def operator(folder: Path, *, quick: bool) -> None:
 
 
 async def recovered(folder: Path, *, quick: bool) -> None:
-    """From the end of one attempt to the next; what is measured is kept at once."""
-    before, found = machine(), {}
-    async with place(folder) as here:
-        async for case, figures in recovery.measured(here, recovery.QUICK if quick else recovery.FULL):
-            found[case] = figures
-            keep(f"recovery{'-quick' * quick}", found, before)
-    print(recovery.shown(found))
+    """From the end of one attempt to the next."""
+    measured = partial(recovery.measured, size=recovery.QUICK if quick else recovery.FULL)
+    print(recovery.shown(await on_cluster(folder, f"recovery{'-quick' * quick}", measured)))
 
 
 async def large_gang(folder: Path, *, quick: bool) -> None:
-    """One gang of thousands; what is measured is kept at once."""
-    before, found, nodes = machine(), {}, large.QUICK if quick else large.FULL
+    """One gang of thousands."""
+    measured = partial(large.measured, nodes=large.QUICK if quick else large.FULL)
+    print(large.shown(await on_cluster(folder, f"large{'-quick' * quick}", measured)))
+
+
+async def on_cluster(folder: Path, name: str, measured: Measured) -> dict[str, Any]:
+    """The figures of a part that needs a cluster; what is measured is kept at once."""
+    before, found = machine(), {}
     async with place(folder) as here:
-        async for case, figures in large.measured(here, nodes):
+        async for case, figures in measured(here):
             found[case] = figures
-            keep(f"large{'-quick' * quick}", {"nodes": nodes, **found}, before)
-    print(large.shown(found, nodes))
+            keep(name, found, before)
+    return found
 
 
 async def trainer(folder: Path, *, quick: bool) -> None:

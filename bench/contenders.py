@@ -24,8 +24,8 @@ Contender = Callable[[Bench, str, str], Act]
 """An act for a client, a namespace and a name."""
 
 
-def manifest(namespace: str, name: str, address: str = NOBODY) -> Manifest:
-    """A FineTuneJob of four one-GPU pods, which all say that they have this address."""
+def manifest(namespace: str, name: str, address: str = NOBODY, nodes: int = GANG) -> Manifest:
+    """A FineTuneJob of one-GPU pods, which all say that they have this address."""
     return {
         "apiVersion": JOB.api_version,
         "kind": JOB.kind,
@@ -45,16 +45,16 @@ def manifest(namespace: str, name: str, address: str = NOBODY) -> Manifest:
                 "eval_strategy": "epoch",
                 "bf16": True,
             },
-            "compute": {"nodes": GANG, "gpusPerNode": 1},
+            "compute": {"nodes": nodes, "gpusPerNode": 1},
             "podTemplate": {"labels": {ADDRESS_LABEL: address}},
             "wandb": {"project": "bench", "secretRef": {"name": "wandb"}},
         },
     }
 
 
-def rendered(namespace: str, name: str) -> FineTuneJob:
+def rendered(namespace: str, name: str, nodes: int = GANG) -> FineTuneJob:
     """A FineTuneJob as the operator would read it."""
-    job = manifest(namespace, name)
+    job = manifest(namespace, name, nodes=nodes)
     job["metadata"] |= {"uid": name, "resourceVersion": "1", "generation": 1}
     job["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
     return parsed(job)

@@ -67,11 +67,11 @@ async def wave(place: Place, contender: Contender, prefix: str, number: int, int
     return Wave(applied=applied, created=created)
 
 
-async def all_run(place: Place, jobs: Iterable[str], attempt: int = 1) -> None:
+async def all_run(place: Place, jobs: Iterable[str], attempt: int = 1, nodes: int = GANG) -> None:
     """Wait until all pods of these jobs run."""
     for name in jobs:
         gang = (name, attempt)
-        await place.seen.until(lambda gang=gang: place.seen.is_running(gang, GANG))  # type: ignore[misc]
+        await place.seen.until(lambda gang=gang: place.seen.is_running(gang, nodes))  # type: ignore[misc]
 
 
 async def measured(place: Place, size: Size) -> AsyncIterator[tuple[str, dict[str, Any]]]:

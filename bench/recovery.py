@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune_operator.build.attempt import Attempt
 from finetune_operator.build.pods import pods
+from finetune_operator.cluster.carry_out import batches
 from finetune_operator.cluster.port import JOB, POD
 
 from bench import trainers
@@ -52,13 +53,14 @@ async def recovered(place: Place, harm: Harm, name: str, attempt: int) -> float:
     return max(place.seen.created[following].values()) - max(place.seen.ended[name, attempt].values())
 
 
-async def bare(place: Place, name: str) -> float:
-    """The floor: four such pods by a client that waits for nothing."""
-    job = rendered(place.namespace, name)
+async def bare(place: Place, name: str, nodes: int = GANG) -> float:
+    """The floor: such pods by a client that waits for nothing, and asks for as many at once as the operator."""
+    job = rendered(place.namespace, name, nodes)
     gang = [orphan(each) for each in pods(job, CONFIG, Attempt(number=1))]
     begin = time.monotonic()
-    await asyncio.gather(*(place.api.create(POD, each) for each in gang))
-    await all_run(place, (name,))
+    for batch in batches(gang):
+        await asyncio.gather(*(place.api.create(POD, each) for each in batch))
+    await all_run(place, (name,), nodes=nodes)
     return max(place.seen.created[name, 1].values()) - begin
 
 
@@ -92,8 +94,8 @@ async def at_once(place: Place, number: int) -> list[float]:
 
 async def measured(place: Place, size: Size) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """The figures of this part, case by case."""
-    await bare(place, *place.names("warm", 1))
-    floor = spread([await bare(place, name) for name in place.names("floor", size.jobs)])
+    _, *floors = [await bare(place, name) for name in place.names("floor", size.jobs + 1)]  # The first warms up.
+    floor = spread(floors)
 
     def beside(seconds: list[float]) -> dict[str, Any]:
         found = spread(seconds)

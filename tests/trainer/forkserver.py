@@ -129,9 +129,8 @@ def serve(path: Path, kind: str) -> None:
     Path(f"{path}.new").rename(path)
     gc.collect()
     gc.freeze()  # What is here now is never looked through again, so its pages stay shared.
-    gc.set_threshold(
-        20_000, 20, 20
-    )  # A tenth of a rank's time went into looking for garbage, and it lives for seconds.
+    # A tenth of a rank's time went into looking for garbage, and it lives for seconds.
+    gc.set_threshold(20_000, 20, 20)
     Forkserver(path, listener, alarm).run()
 
 

@@ -171,11 +171,11 @@ def two_threads() -> Iterator[None]:
 
 def doubled(batch: dict[str, list[int]], positions: list[int]) -> dict[str, list[Any]]:
     """Examples of rows; what is wrong with a row is said with its number."""
-    if (
-        wrong := next((number for value, number in zip(batch["n"], positions, strict=True) if value < 0), None)
-    ) is not None:
-        raise ConfigurationError("RowUnreadable", f"Row {wrong + 1} is below zero.")
-    return {"input_ids": [[value, number] for value, number in zip(batch["n"], positions, strict=True)]}
+    rows = [*zip(batch["n"], positions, strict=True)]
+    for value, number in rows:
+        if value < 0:
+            raise ConfigurationError("RowUnreadable", f"Row {number + 1} is below zero.")
+    return {"input_ids": [[value, number] for value, number in rows]}
 
 
 @pytest.mark.usefixtures("two_threads")
