@@ -1,10 +1,13 @@
 """What a run shows beside its numbers: nothing twice, nothing lost, and no trace of it in the training."""
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
+from finetune_trainer.callbacks.log_line import LogLine
 from finetune_trainer.callbacks.speed import operations
 
 from tests.trainer.resume_fixtures import tracked
@@ -82,10 +85,21 @@ def test_a_run_says_what_was_trained_from_what(server: WandbServer) -> None:
 
 
 def test_the_pods_log_has_one_readable_line_for_a_row(plain: Running) -> None:
-    lines = [line for line in plain.log().splitlines() if line.startswith("step 12/24")]
+    lines = (plain.work / "log").read_text().splitlines()
+    rows = [line for line in lines if "step 12/24" in line]
 
-    assert len(lines) == 1
-    assert lines[0].startswith("step 12/24 (50 %), loss 0.")
+    assert len(rows) == 1
+    assert rows[0].startswith("step 12/24 (50 %), loss 0.")
+    assert [line for line in lines if "/24 (" in line and not line.startswith("step ")] == []
+
+
+def test_a_row_is_one_write_so_that_nothing_comes_between_it_and_its_end() -> None:
+    written: list[str] = []
+    log = SimpleNamespace(write=written.append, flush=lambda: None)
+    with contextlib.redirect_stdout(log):  # type: ignore[type-var]  # As much of a stream as the row needs.
+        LogLine().on_log(None, SimpleNamespace(global_step=3, max_steps=6), None, {"loss": 0.5})
+
+    assert written == ["step 3/6 (50 %), loss 0.5\n"]
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -1,6 +1,7 @@
 """One readable line for every logged row, in the pod's log."""
 
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,9 +31,10 @@ class LogLine(transformers.TrainerCallback):  # type: ignore[misc]  # transforme
     """Says where training is and what was measured."""
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_kwargs: Any) -> None:
-        """Print the row."""
+        """Print the row, in one write: the SDK's threads and other ranks write into the same log."""
         if logs:
-            print(line(logs, state.global_step, state.max_steps), flush=True)  # noqa: T201 - The pod's log.
+            sys.stdout.write(line(logs, state.global_step, state.max_steps) + "\n")
+            sys.stdout.flush()
 
 
 def line(logs: Mapping[str, Any], step: int, steps: int) -> str:

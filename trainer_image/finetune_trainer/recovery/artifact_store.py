@@ -21,6 +21,7 @@ from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.contract.tracking import run_ids
 from finetune_trainer.recovery.manifest import BadCheckpoint, Manifest
 from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
+from finetune_trainer.tracking.artifacts import add_files, files_in
 from finetune_trainer.tracking.run import (
     FINISHED_KEY,
     LOST,
@@ -143,7 +144,7 @@ class ArtifactStore:
             },
         )
         with self._border(), self._through(run):
-            artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
+            add_files(artifact, files_in(folder), stay=True)
             upload = Upload(run, digest)
             upload.follow(run.log_artifact(artifact, aliases=["latest", f"step-{manifest.step}"]))
         return upload

@@ -8,6 +8,7 @@ import wandb
 
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.files import NOT_A_MODEL
+from finetune_trainer.tracking.artifacts import add_files, files_in
 from finetune_trainer.tracking.run import LOST, Tracking, bounded, brief
 
 log = logging.getLogger(__name__)
@@ -50,16 +51,18 @@ class ModelsOut:
             run.link_artifact(logged, f"model-{safe(run.name)}", aliases=aliases)
 
     def _artifact(self, folder: Path, metadata: dict[str, Any], *, stays: bool = False) -> Any:
-        """The model in a folder; the SDK copies its files first, unless they stay until they are uploaded."""
-        job, policy = self._config.job, "immutable" if stays else "mutable"
+        job = self._config.job
         artifact = wandb.Artifact(
             f"model-{self._config.run_id}", type="model", metadata={**metadata, "job": job.name, "job_uid": job.uid}
         )
-        for path in sorted(folder.rglob("*")):
-            inside = path.relative_to(folder)
-            if path.is_file() and not any(Path(inside.parts[0]).match(pattern) for pattern in NOT_A_MODEL):
-                artifact.add_file(str(path), name=inside.as_posix(), policy=policy, skip_cache=stays)
+        model = {name: path for name, path in files_in(folder).items() if _is_of_a_model(name)}
+        add_files(artifact, model, stay=stays)
         return artifact
+
+
+def _is_of_a_model(name: str) -> bool:
+    top = Path(Path(name).parts[0])
+    return not any(top.match(pattern) for pattern in NOT_A_MODEL)
 
 
 def safe(name: str) -> str:
