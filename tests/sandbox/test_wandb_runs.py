@@ -157,9 +157,12 @@ def test_a_preempted_run_that_is_resumed_runs_and_finishes(server: WandbServer, 
 def test_a_run_stopped_by_its_owner_hears_it(server: WandbServer, sdk: Sdk) -> None:
     client = sdk.start("""
         run = wandb.init(id="r")
-        for number in range(10_000):
-            run.log({"loss": number})
-            time.sleep(0.05)
+        try:
+            while True:
+                run.log({"loss": 1})
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
     """)
     eventually(lambda: bool(server.runs()) and len(server.run("r").history) > 0)
     Sdk(server.environment(), sdk.scratch.with_name("owner")).run("""
@@ -169,9 +172,10 @@ def test_a_run_stopped_by_its_owner_hears_it(server: WandbServer, sdk: Sdk) -> N
             {"id": api.run("tests/r").storage_id},
         )
     """)
-    client.communicate(timeout=60)
+    word = client.stdout.readline()
+    client.kill()  # Its SDK waits for wandb-core, which now and then does not end after such a stop.
 
-    assert len(server.run("r").history) < 10_000
+    assert word == "stopped\n"
 
 
 def test_an_answer_lost_on_the_way_does_not_double_rows(server: WandbServer, sdk: Sdk) -> None:
