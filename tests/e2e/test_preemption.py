@@ -37,6 +37,8 @@ def test_an_example_preempted_by_the_real_scheduler_comes_back_by_itself_and_is_
     assert (done.status.resume.from_step, done.status.resume.lost_steps) == (waiting.status.checkpoint.step, 0)
     assert stage.difference(NAME, example(NAME)) is None
     assert stage.left(NAME).steps == tuple(range(1, STEPS + 1))
+    log = stage.kubectl("logs", f"{NAME}-2-0")
+    assert ("\nstep 96/96 (100 %), loss " in log, "HTTP Request" in log) == (True, False)
 
 
 def show(stage: Stage, file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from finetune_sandbox.wandb_server.embedded import WandbServer
-from finetune_trainer.callbacks.log_line import LogLine
+from finetune_trainer.callbacks.log_line import LogLine, line
 from finetune_trainer.callbacks.speed import operations
 
 from tests.trainer.resume_fixtures import tracked
@@ -91,6 +91,7 @@ def test_the_pods_log_has_one_readable_line_for_a_row(plain: Running) -> None:
     assert len(rows) == 1
     assert rows[0].startswith("step 12/24 (50 %), loss 0.")
     assert [line for line in lines if "/24 (" in line and not line.startswith("step ")] == []
+    assert [line for line in lines if "WARNING" in line and "already exists with the same content" not in line] == []
 
 
 def test_a_row_is_one_write_so_that_nothing_comes_between_it_and_its_end() -> None:
@@ -100,6 +101,14 @@ def test_a_row_is_one_write_so_that_nothing_comes_between_it_and_its_end() -> No
         LogLine().on_log(None, SimpleNamespace(global_step=3, max_steps=6), None, {"loss": 0.5})
 
     assert written == ["step 3/6 (50 %), loss 0.5\n"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.00012345, "0.0001234"), (999.96, "1000"), (35161.4, "35161"), (1.5e12, "1.5e+12"), (-2e4, "-20000"), (7, "7")],
+)
+def test_numbers_are_said_as_people_read_them(value: float, said: str) -> None:
+    assert line({"loss": value}, step=1, steps=2) == f"step 1/2 (50 %), loss {said}"
 
 
 @pytest.mark.parametrize("tied", [True, False])

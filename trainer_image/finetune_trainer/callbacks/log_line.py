@@ -1,6 +1,5 @@
 """One readable line for every logged row, in the pod's log."""
 
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +8,6 @@ import transformers
 
 from finetune_trainer.callbacks.scene import Scene
 
-log = logging.getLogger("finetune")
-
 NAMES = {
     "loss": "loss",
     "grad_norm": "gradient norm",
@@ -18,6 +15,7 @@ NAMES = {
     "steps_per_second": "steps/s",
     "tokens_per_second": "tokens/s",
 }
+MANY, TOO_MANY = 1e3, 1e9
 LEFT_OUT = ("_runtime", "_per_second", "epoch", "total_flos")
 
 
@@ -54,7 +52,10 @@ def _is_told(name: str) -> bool:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Four digits; a thousand and more in whole numbers, for nobody reads tokens per second as 3.516e+04."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if MANY <= abs(value) < TOO_MANY else f"{value:.4g}"
 
 
 def _duration(seconds: float) -> str:

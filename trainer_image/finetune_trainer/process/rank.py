@@ -27,6 +27,9 @@ GOOD_ENDS = frozenset({OutcomeKind.FINISHED, OutcomeKind.PREEMPTED})
 SIGNS_OF_A_LOST_PEER = ("connection closed by peer", "connection reset by peer", "socket closed", "broken pipe", "gloo")
 SIGNS_OF_A_FULL_MEMORY = ("out of memory", "cannot allocate memory", "can't allocate memory")
 
+LINE_BY_REQUEST = ("httpx", "httpx2")
+"""Loggers that would put a line into the pod's log for everything that is asked of the Hub."""
+
 
 def main() -> int:
     """Run one rank from run.json to its outcome."""
@@ -40,6 +43,8 @@ def main() -> int:
     Heartbeat(here, rank).beat()
     write_whole(here.ranks / f"{rank}.pid", str(os.getpid()))
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s [{rank}] %(name)s: %(message)s")
+    for name in LINE_BY_REQUEST:
+        logging.getLogger(name).setLevel(logging.WARNING)
     word = ended(Path(sys.argv[1]), here, flag, started)
     last_word.leave(word, here, rank)
     return 0 if word.kind in GOOD_ENDS else 1

@@ -257,10 +257,9 @@ class Tracking:
 
     def _save_files(self, run: Any) -> None:
         for name, text in self.files.items():
-            path = self._here.work_dir / "wandb-files" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = Path(run.dir) / name  # The SDK links to a file from elsewhere, and warns of it in the pod's log.
             path.write_text(text)
-            run.save(str(path), base_path=str(path.parent), policy="now")
+            run.save(str(path), base_path=run.dir, policy="now")
 
     def keep_history(self, checkpoint: Path) -> None:
         """Put the rows into a checkpoint; tables and histograms only as long as the server may not have them."""
