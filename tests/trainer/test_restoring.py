@@ -39,12 +39,20 @@ def damage(folder: Path) -> None:
     (folder / "model").write_text("other weights")
 
 
-def test_the_newest_whole_one_is_taken_and_the_bad_one_named(store: VolumeStore, tmp_path: Path) -> None:
+def test_the_newest_whole_one_is_taken_and_the_bad_one_named(
+    store: VolumeStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     published(store, tmp_path, 5)
     damage(published(store, tmp_path, 10)[1])
     one = search(store)
+    with caplog.at_level("INFO"):
+        step = step_of(one, tmp_path)
 
-    assert (step_of(one, tmp_path), ["step 10" in said for said in one.passed_over]) == (5, [True])
+    assert (step, ["step 10" in said for said in one.passed_over]) == (5, [True])
+    assert [message.split(" file://")[0] for message in caplog.messages] == [
+        "A checkpoint is passed over:",
+        "Training goes on from step 5:",
+    ]
 
 
 def test_a_later_attempt_of_a_job_without_checkpoints_starts_afresh(store: VolumeStore, tmp_path: Path) -> None:

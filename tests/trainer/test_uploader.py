@@ -108,12 +108,19 @@ def test_after_an_upload_older_ones_are_pruned_and_the_files_gone(place: Place, 
     [StoreUnreachable("no route"), ConfigurationError("WandbKeyRefused", "no route"), OSError("no route")],
     ids=["store away", "key refused", "disk"],
 )
-def test_trouble_is_said_tried_again_and_taken_back(place: Place, desk: Desk, failure: Exception) -> None:
+def test_trouble_is_said_tried_again_and_taken_back(
+    place: Place, desk: Desk, failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     place.failures.append(failure)
-    desk.send(5)
-    drained = desk.uploader.drain(PATIENCE)
+    with caplog.at_level("INFO"):
+        desk.send(5)
+        drained = desk.uploader.drain(PATIENCE)
 
     assert (drained, place.steps, ["no route" in (said or "") for said in desk.problems]) == (True, [5], [True, False])
+    assert [message.split(":")[0] for message in caplog.messages] == [
+        "Checkpoints do not reach their durable place",
+        "The checkpoint of step 5 is published",
+    ]
 
 
 def test_an_upload_that_outlasts_the_patience_keeps_its_files_and_its_turn(place: Place, desk: Desk) -> None:

@@ -5,7 +5,6 @@ evaluation, the user's save), or at the end of an epoch after everything that be
 would take long and the next attempt does it first, with the random state as it was.
 """
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -26,8 +25,6 @@ from finetune_trainer.loading import RightLoading
 from finetune_trainer.recovery.chance import random_state, set_random_state
 from finetune_trainer.recovery.moment import Cadence, Due, Moment, keep_best, keep_precision, moment, writers
 from finetune_trainer.recovery.pace import Pace
-
-log = logging.getLogger(__name__)
 
 
 class EvaluationInterrupted(Exception):

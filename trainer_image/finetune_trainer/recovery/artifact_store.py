@@ -5,7 +5,6 @@ checkpoint, for nothing else goes into this artifact.
 """
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -32,8 +31,6 @@ from finetune_trainer.tracking.run import (
     key_refused,
     reachable,
 )
-
-log = logging.getLogger(__name__)
 
 TYPE = "checkpoint"
 API_TIMEOUT = 30

@@ -5,6 +5,7 @@ it only what carries the job's uid, below it only past that checkpoint, seen and
 ones as the job keeps, for then the named one was pruned.
 """
 
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.recovery.manifest import BadCheckpoint, ForeignCheckpoint, Manifest, verified
 from finetune_trainer.recovery.stores import Store, Stored, StoreUnreachable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +73,18 @@ class Search:
         for stored in self._candidates():
             self._refuse_to_lose(stored.step)
             try:
-                return self._fetched(stored, into, job_uid)
+                found = self._fetched(stored, into, job_uid)
             except BadCheckpoint as bad:
                 if not isinstance(bad, ForeignCheckpoint):
                     self._bad.append(stored.step)
                 self.passed_over.append(f"{stored.where} (step {stored.step}): {bad}")
+                log.warning("A checkpoint is passed over: %s", self.passed_over[-1])
                 shutil.rmtree(into, ignore_errors=True)
             except StoreUnreachable as problem:
                 raise self._unreachable(str(problem)) from problem
+            else:
+                log.info("Training goes on from step %d: %s", stored.step, stored.where)
+                return found
         self._refuse_to_lose(0)
         return None
 

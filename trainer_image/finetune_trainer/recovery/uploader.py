@@ -145,6 +145,7 @@ class Uploader:
 
     def _done(self, checkpoint: Checkpoint) -> None:
         self.newest = checkpoint
+        log.info("The checkpoint of step %d is published: %s", checkpoint.step, checkpoint.artifact)
         self._say(None)
         self._published(checkpoint)
         try:
@@ -155,6 +156,8 @@ class Uploader:
     def _say(self, problem: str | None) -> None:
         if problem != self.problem:
             self.problem = problem
+            if problem is not None:
+                log.warning("%s", problem)
             self.on_problem(problem)
 
 
