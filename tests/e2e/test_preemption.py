@@ -38,7 +38,7 @@ def test_an_example_preempted_by_the_real_scheduler_comes_back_by_itself_and_is_
     assert stage.difference(NAME, example(NAME)) is None
     assert stage.left(NAME).steps == tuple(range(1, STEPS + 1))
     log = stage.kubectl("logs", f"{NAME}-2-0")
-    assert f"Training goes on from step {done.status.resume.from_step}: {done.status.resume.artifact}\n" in log
+    assert f"Training goes on from step {waiting.status.checkpoint.step}: {waiting.status.checkpoint.artifact}\n" in log
     assert ("\nstep 96/96 (100 %), loss " in log, "HTTP Request" in log) == (True, False)
 
 
