@@ -91,13 +91,14 @@ def test_the_pods_log_has_one_readable_line_for_a_row(plain: Running) -> None:
     assert len(rows) == 1
     assert rows[0].startswith("step 12/24 (50 %), loss 0.")
     assert [line for line in lines if "/24 (" in line and not line.startswith("step ")] == []
-    assert [line for line in lines if "WARNING" in line and "already exists with the same content" not in line] == []
+    warnings = [line for line in lines if line.startswith("wandb: WARNING")]
+    assert [line for line in warnings if "already exists with the same content" not in line] == []
 
 
 def test_a_row_is_one_write_so_that_nothing_comes_between_it_and_its_end() -> None:
     written: list[str] = []
     log = SimpleNamespace(write=written.append, flush=lambda: None)
-    with contextlib.redirect_stdout(log):  # type: ignore[type-var]  # As much of a stream as the row needs.
+    with contextlib.redirect_stdout(log):  # As much of a stream as the row needs.
         LogLine().on_log(None, SimpleNamespace(global_step=3, max_steps=6), None, {"loss": 0.5})
 
     assert written == ["step 3/6 (50 %), loss 0.5\n"]
