@@ -3,7 +3,7 @@
 Loaded with `-p tests.plugin_skips`. A skip is allowed only when its reason says that a CUDA device is needed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -12,7 +12,9 @@ _refused: list[str] = []
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note every skip whose reason this machine could have met."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):

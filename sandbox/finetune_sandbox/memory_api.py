@@ -6,7 +6,7 @@ suite runs over both. Deletion of dependents, which the real one leaves to a con
 
 import copy
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +60,7 @@ class MemoryApi:
         """See `Cluster.list`."""
         return self.store.listing(selection)
 
-    def watch(self, selection: Selection, resource_version: str) -> AsyncIterator[Change]:
+    def watch(self, selection: Selection, resource_version: str) -> AsyncGenerator[Change]:
         """See `Cluster.watch`; it ends only by `store.cut_watches`."""
         return self.store.changes(selection, int(resource_version), self._bookmark_seconds)
 

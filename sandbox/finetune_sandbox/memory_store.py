@@ -6,7 +6,7 @@ It knows nothing of what the objects mean; `memory_api` does.
 import asyncio
 import copy
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from finetune_operator.cluster.port import Change, ChangeType, Expired, Kind, Listing, Manifest, Selection
@@ -68,7 +68,7 @@ class Store:
         self._generation += 1
         self._wake()
 
-    async def changes(self, selection: Selection, since: int, bookmark_seconds: float) -> AsyncIterator[Change]:
+    async def changes(self, selection: Selection, since: int, bookmark_seconds: float) -> AsyncGenerator[Change]:
         """What was written after that version, and on: see `Cluster.watch`."""
         generation, seen = self._generation, since
         while generation == self._generation:

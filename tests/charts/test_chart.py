@@ -44,7 +44,8 @@ def leaves(values: dict[str, Any], above: str = "") -> set[str]:
 
 def documented(text: str) -> set[str]:
     """The dotted names of the values that stand below a `# --` comment."""
-    found, path = set(), []
+    found: set[str] = set()
+    path: list[str] = []
     lines = text.splitlines()
     for before, line in itertools.pairwise(lines):
         if match := KEY.match(line):

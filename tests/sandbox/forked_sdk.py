@@ -78,7 +78,7 @@ def _server() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     own = {"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir(), "OPENBLAS_NUM_THREADS": "1"}
     with theirs:
-        subprocess.Popen([sys.executable, "-P", __file__], env=own, stdin=theirs)
+        subprocess.Popen([sys.executable, "-P", __file__], env=own, stdin=theirs.fileno())
     return ours
 
 
@@ -116,7 +116,7 @@ def become(asked: dict[str, Any], out: int, errors: int, told: int) -> str:
     os.chdir(asked["folder"])
     sys.argv = ["-c"]
     sys.path[:0] = ["", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return asked["script"]
+    return str(asked["script"])
 
 
 def own_media_folder() -> None:

@@ -160,7 +160,7 @@ def waiting(pod: Manifest) -> tuple[str, str]:
 def disruption(pod: Manifest) -> str | None:
     """The reason of the DisruptionTarget condition."""
     found = condition(pod["status"].get("conditions") or [], "DisruptionTarget")
-    return found["reason"] if found else None
+    return str(found["reason"]) if found else None
 
 
 def _line(change: Change) -> str:

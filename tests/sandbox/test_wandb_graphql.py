@@ -1,7 +1,7 @@
 import pytest
 from finetune_sandbox.wandb_server.graphql import Json, Refused, answer, operation, page
 
-CAT = {"__typename": "Cat", "name": "Tom", "lives": 9, "kittens": lambda asked: [CAT] * asked["count"]}
+CAT: Json = {"__typename": "Cat", "name": "Tom", "lives": 9, "kittens": lambda asked: [CAT] * asked["count"]}
 
 
 def asked(query: str, variables: Json | None = None) -> Json:

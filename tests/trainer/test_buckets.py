@@ -71,7 +71,7 @@ def rows(uri: str, cache: Path, split: str = "train", **source: Any) -> list[dic
     wanted = tiny.config(dataset=uri, data=source).dataset
     builder = sources.builder(wanted, cache)
     builder.download_and_prepare()
-    return builder.as_dataset(split=split).to_list()
+    return list(builder.as_dataset(split=split))
 
 
 def test_the_files_below_a_prefix_are_read_as_those_of_a_folder(store: Buckets, tmp_path: Path) -> None:

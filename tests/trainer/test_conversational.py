@@ -7,7 +7,8 @@ import pytest
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.tasks import Prepared, prepared
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import prepared
 
 from tests.trainer import language, tiny
 

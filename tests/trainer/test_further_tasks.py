@@ -16,13 +16,13 @@ from tests.trainer.test_gang import STRATEGIES
 
 pytestmark = pytest.mark.training
 
-VARIED = {
+VARIED: dict[str, dict[str, Any]] = {
     "image-classification": {"augment": ["horizontal-flip", "random-crop"]},
     "multiple-choice": {"augment": ["word-swap", "letter-swap"]},
     "summarization": {"augment": ["word-deletion", "word-case"]},
     "amounts": {"augment": ["word-deletion", "word-crop"]},
 }
-VARIED_TRAINING = {
+VARIED_TRAINING: dict[str, dict[str, Any]] = {
     "multiple-choice": {"dataloader_num_workers": 2, "dataloader_persistent_workers": True},
     "image-classification": {
         "eval_strategy": "epoch",

@@ -127,9 +127,9 @@ def test_ranks_wait_for_hours_while_the_first_prepares_the_data(said: dict[str, 
 
 
 @pytest.fixture
-def alone() -> Iterator[None]:
+def alone(tmp_path: Path) -> Iterator[None]:
     """A process group of this process."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'ranks'}", rank=0, world_size=1)
     yield
     dist.destroy_process_group()
 

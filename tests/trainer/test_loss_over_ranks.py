@@ -17,7 +17,7 @@ pytestmark = pytest.mark.training
 Rows = list[dict[str, float]]
 TASKS = ("text-classification", "text-generation")
 ALL_TASKS = (*TASKS, *further.TASKS)
-SHARED_OUT = {
+SHARED_OUT: dict[str, dict[str, Any]] = {
     "ddp": {},
     "accumulated": {"globalBatchSize": 8, "batch": 2},
     "zero-1": {"distributed": {"deepspeed": {"zeroStage": 1}}},
@@ -30,7 +30,7 @@ SHARED_OUT = {
 UNEVEN = {f"{rows} rows {way}": (rows, SHARED_OUT[way]) for rows in (9, 15) for way in ("ddp", "zero-2-accumulated")}
 """Epochs of two steps, of which the second is one that two ranks cannot share evenly."""
 
-IN_FOUR_BITS = {"peft": {"method": "qlora", "r": 4}}
+IN_FOUR_BITS: dict[str, Any] = {"peft": {"method": "qlora", "r": 4}}
 ZERO_3 = SHARED_OUT["zero-3"]
 TWO_MODULES = {"targetModules": ["q_proj", "v_proj"]}
 """Every matrix that is shared out has its price."""

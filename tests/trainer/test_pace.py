@@ -1,16 +1,15 @@
 """How long a step takes, by a clock that the test turns."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import transformers
 from finetune_trainer.pod.surroundings import surroundings
-from finetune_trainer.recovery.moment import Cadence
 from finetune_trainer.recovery.pace import Pace
 
 from tests.trainer import tiny
+from tests.trainer.guards import unguarded
 
 pytestmark = pytest.mark.training
 
@@ -64,7 +63,7 @@ def test_evaluations_and_saves_are_no_part_of_a_step(rhythm: dict[str, Any], tmp
     clock = Clock()
     trainer.pace = Pace(clock)
     trainer.add_callback(clock)
-    trainer.guard = SimpleNamespace(stepped=lambda: None, to_stop=lambda: False, cadence=Cadence(100))
+    trainer.guard = unguarded(here.staging)
 
     trainer.train()
 

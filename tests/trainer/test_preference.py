@@ -8,7 +8,8 @@ import torch
 from finetune_trainer.config import plan, training_arguments
 from finetune_trainer.contract.run_config import RunConfig
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.tasks import Prepared, prepared
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.tasks import prepared
 
 from tests.trainer import language, tiny
 
@@ -54,12 +55,13 @@ def first_loss(made: Prepared) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 def test_the_loss_is_that_of_trl(kind: str, place: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
     from transformers import AutoModelForCausalLM
-    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     made = moved(ready(place, tmp_path, preference={"loss": kind, "beta": 0.2}))
     args = DPOConfig(
         output_dir=str(tmp_path / "trl"),
-        loss_type=kind,
+        loss_type=[kind],
         beta=0.2,
         use_cpu=True,
         bf16=False,
@@ -74,7 +76,8 @@ def test_the_loss_is_that_of_trl(kind: str, place: Path, tmp_path: Path) -> None
         processing_class=made.processing_class,
     )
     batch = theirs.data_collator([theirs.train_dataset[row] for row in range(8)])
-    wanted = theirs.compute_loss(theirs.model, theirs._prepare_inputs(batch))
+    compute: Any = theirs.compute_loss
+    wanted = compute(theirs.model, theirs._prepare_inputs(batch))
 
     assert first_loss(made)[0].item() == pytest.approx(wanted.item(), rel=1e-5)
 

@@ -127,7 +127,7 @@ class Away(VolumeStore):
 
 
 @pytest.mark.parametrize("env", [{"FINETUNE_ATTEMPT": "2"}, {"FINETUNE_ATTEMPT": "1", "FINETUNE_MIN_STEP": "5"}])
-def test_a_job_that_may_have_a_checkpoint_waits_for_its_store(tmp_path: Path, env: dict[str, str]) -> None:
+def test_a_job_that_may_have_a_checkpoint_waits_for_its_store(tmp_path: Path, env: dict[str, Any]) -> None:
     with pytest.raises(RetryLater, match="no route"):
         step_of(search(Away(tmp_path, "run"), **env), tmp_path)
 

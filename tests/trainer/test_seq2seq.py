@@ -7,7 +7,7 @@ import pytest
 import torch
 from finetune_trainer.loss import IGNORED
 from finetune_trainer.measuring import text_metrics
-from finetune_trainer.tasks import Prepared
+from finetune_trainer.prepared import Prepared
 
 from tests.trainer import further, tiny
 from tests.trainer.preparing import ready, refusal

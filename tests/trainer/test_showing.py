@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from finetune_trainer.pod.surroundings import surroundings
 from finetune_trainer.work import Work, arguments, work
 
 from tests.trainer import further, language, tiny
+from tests.trainer.guards import unguarded
 
 pytestmark = pytest.mark.training
 
@@ -47,7 +47,7 @@ def prepared(place: Path, task: str) -> Work:
     config = RunConfig.model_validate({"job": job, "runId": "tiny", "training": training, **told})
     here = surroundings({"FINETUNE_WORK_DIR": str(place / "work")})
     todo = work(config, here, *arguments(config, here))
-    todo.trainer.guard = SimpleNamespace(stepped=lambda: None, to_stop=lambda: False)
+    todo.trainer.guard = unguarded(here.staging)
     return todo
 
 

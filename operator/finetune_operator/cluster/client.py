@@ -4,7 +4,7 @@ The generated API classes are left aside: their models cost more CPU per call th
 """
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -98,7 +98,7 @@ class ApiServer:
             # The store was compacted between two pages: once more, in one.
             return await self._pages(selection, {})
 
-    async def watch(self, selection: Selection, resource_version: str) -> AsyncIterator[Change]:
+    async def watch(self, selection: Selection, resource_version: str) -> AsyncGenerator[Change]:
         """Changes since that version, bookmarks too; ends when the server closes it, raises `Expired` on 410."""
         query = selector(selection) | {
             "watch": "1",

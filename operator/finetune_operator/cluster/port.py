@@ -3,7 +3,7 @@
 `client` implements it over the Kubernetes API, the sandbox's memory API in memory; one suite holds both to it.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -109,7 +109,7 @@ class Cluster(Protocol):
     async def list(self, selection: Selection) -> Listing:
         """A consistent list, straight from the store."""
 
-    def watch(self, selection: Selection, resource_version: str) -> AsyncIterator[Change]:
+    def watch(self, selection: Selection, resource_version: str) -> AsyncGenerator[Change]:
         """Changes since that version, bookmarks too; ends when the server closes it, raises `Expired` on 410."""
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:

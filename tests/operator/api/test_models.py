@@ -25,7 +25,9 @@ def job(**spec: object) -> FineTuneJob:
 
 def run(**training: float) -> RunConfig:
     """What the trainer is told of the base job with these arguments."""
-    return run_config(job(training=training), Config(trainer_image="trainer"))
+    told = run_config(job(training=training), Config(trainer_image="trainer"))
+    assert isinstance(told, RunConfig)
+    return told
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

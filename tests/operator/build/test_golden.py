@@ -184,7 +184,7 @@ def test_a_project_from_the_secret_is_used_when_the_spec_names_none() -> None:
 
 
 def test_a_name_from_the_authors_variables_beats_the_jobs_name() -> None:
-    spec = {"podTemplate": {"env": [{"name": "WANDB_NAME", "value": "theirs"}]}}
+    spec: dict[str, Any] = {"podTemplate": {"env": [{"name": "WANDB_NAME", "value": "theirs"}]}}
     assert environment(**spec)["WANDB_NAME"] == "theirs"
     assert "name" not in json.loads(config_map(job(**spec), CONFIG)["data"]["run.json"])["wandb"]
 

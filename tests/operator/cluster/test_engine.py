@@ -23,25 +23,25 @@ from tests.operator.cluster.worlds import World, job, until
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> World[MemoryApi]:
     return World(MemoryApi())
 
 
-async def test_a_new_job_gets_its_config_map_and_its_pod(world: World) -> None:
+async def test_a_new_job_gets_its_config_map_and_its_pod(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
     assert await world.names(CONFIG_MAP) == ["a-1"]
 
 
-async def test_a_gang_gets_a_service_and_all_its_pods(world: World) -> None:
+async def test_a_gang_gets_a_service_and_all_its_pods(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job(compute={"nodes": 3}))
     async with world.at_work():
         await world.has_pods("a-1-0", "a-1-1", "a-1-2")
     assert await world.names(SERVICE) == ["a"]
 
 
-async def test_a_finished_trainer_makes_a_finished_job(world: World) -> None:
+async def test_a_finished_trainer_makes_a_finished_job(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -50,7 +50,7 @@ async def test_a_finished_trainer_makes_a_finished_job(world: World) -> None:
         await world.reaches(phase="Succeeded")
 
 
-async def test_a_pod_that_vanishes_is_followed_by_the_next_attempt(world: World) -> None:
+async def test_a_pod_that_vanishes_is_followed_by_the_next_attempt(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -61,7 +61,7 @@ async def test_a_pod_that_vanishes_is_followed_by_the_next_attempt(world: World)
         assert (await world.status())["restarts"]["preemptions"] == 1
 
 
-async def test_a_preempted_pod_is_followed_by_the_next_attempt(world: World) -> None:
+async def test_a_preempted_pod_is_followed_by_the_next_attempt(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -71,7 +71,7 @@ async def test_a_preempted_pod_is_followed_by_the_next_attempt(world: World) -> 
         await world.has_pods("a-2-0")
 
 
-async def test_what_was_lost_while_nobody_looked_is_made_good_after_a_restart(world: World) -> None:
+async def test_what_was_lost_while_nobody_looked_is_made_good_after_a_restart(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -82,7 +82,7 @@ async def test_what_was_lost_while_nobody_looked_is_made_good_after_a_restart(wo
         await world.has_pods("a-2-0")
 
 
-async def test_a_restart_of_the_operator_writes_nothing(world: World) -> None:
+async def test_a_restart_of_the_operator_writes_nothing(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -95,7 +95,7 @@ async def test_a_restart_of_the_operator_writes_nothing(world: World) -> None:
     assert (await world.api.list(Selection(kind=JOB))).items == before.items
 
 
-async def test_the_trainers_word_is_in_the_status(world: World) -> None:
+async def test_the_trainers_word_is_in_the_status(world: World[MemoryApi]) -> None:
     created = await world.api.create(JOB, job())
     word = {
         "attempt": 1,
@@ -113,7 +113,7 @@ async def test_the_trainers_word_is_in_the_status(world: World) -> None:
     assert (await world.status())["progress"]["step"] == 7
 
 
-async def test_the_last_word_of_a_pod_that_is_gone_before_anybody_looks_is_heard(world: World) -> None:
+async def test_the_last_word_of_a_pod_that_is_gone_before_anybody_looks_is_heard(world: World[MemoryApi]) -> None:
     created = await world.api.create(JOB, job())
     checkpoint = {"step": 45, "digest": "d", "sizeBytes": 1, "committedAt": "2026-11-21T00:00:00Z"}
     progress = {
@@ -133,7 +133,7 @@ async def test_the_last_word_of_a_pod_that_is_gone_before_anybody_looks_is_heard
     assert (await world.status())["checkpoint"]["step"] == 45
 
 
-async def test_a_last_word_dated_in_the_future_does_not_drown_the_next_attempt(world: World) -> None:
+async def test_a_last_word_dated_in_the_future_does_not_drown_the_next_attempt(world: World[MemoryApi]) -> None:
     created = await world.api.create(JOB, job())
     uid, at = created["metadata"]["uid"], datetime.now(UTC)
     last = {"attempt": 1, "token": token(uid, 1), "step": 5, "observedAt": (at + timedelta(days=1)).isoformat()}
@@ -150,7 +150,7 @@ async def test_a_last_word_dated_in_the_future_does_not_drown_the_next_attempt(w
     assert (await world.status())["progress"]["step"] == 7
 
 
-async def test_the_word_of_a_zombie_is_not_heard(world: World) -> None:
+async def test_the_word_of_a_zombie_is_not_heard(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     word = {"attempt": 1, "token": "another", "state": "training", "step": 7, "observedAt": "2026-11-21T00:00:00Z"}
     world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
@@ -161,7 +161,9 @@ async def test_the_word_of_a_zombie_is_not_heard(world: World) -> None:
     assert "progress" not in await world.status()
 
 
-async def test_a_name_of_ours_that_somebody_holds_is_said_and_nothing_of_theirs_is_touched(world: World) -> None:
+async def test_a_name_of_ours_that_somebody_holds_is_said_and_nothing_of_theirs_is_touched(
+    world: World[MemoryApi],
+) -> None:
     theirs: Manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -177,7 +179,7 @@ async def test_a_name_of_ours_that_somebody_holds_is_said_and_nothing_of_theirs_
     assert found["metadata"]["uid"] == created["metadata"]["uid"]
 
 
-async def test_a_job_created_anew_waits_until_the_pod_of_the_one_before_has_gone(world: World) -> None:
+async def test_a_job_created_anew_waits_until_the_pod_of_the_one_before_has_gone(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -241,7 +243,7 @@ async def test_a_webhook_that_is_down_is_told_in_the_status_and_costs_no_attempt
     assert await world.attempts() == [1]
 
 
-async def test_a_job_suspended_while_it_waits_gives_back_what_it_had(world: World) -> None:
+async def test_a_job_suspended_while_it_waits_gives_back_what_it_had(world: World[MemoryApi]) -> None:
     created = await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -252,7 +254,7 @@ async def test_a_job_suspended_while_it_waits_gives_back_what_it_had(world: Worl
     assert await world.names() == []
 
 
-async def test_a_deleted_job_is_forgotten(world: World) -> None:
+async def test_a_deleted_job_is_forgotten(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work() as engine:
         await world.has_pods("a-1-0")
@@ -260,7 +262,7 @@ async def test_a_deleted_job_is_forgotten(world: World) -> None:
         await until(lambda: not len(engine.jobs) and not len(engine.pods))
 
 
-async def test_a_job_that_does_not_fit_the_model_is_told_so_and_stops_no_other(world: World) -> None:
+async def test_a_job_that_does_not_fit_the_model_is_told_so_and_stops_no_other(world: World[MemoryApi]) -> None:
     odd = await world.api.create(JOB, job("odd"))
     world.api.store.write(JOB, odd | {"spec": {"task": "of an older version"}})
     await world.api.create(JOB, job())
@@ -274,7 +276,7 @@ async def test_a_job_that_does_not_fit_the_model_is_told_so_and_stops_no_other(w
     assert (await world.status("odd"))["phase"] == "Failed"
 
 
-async def test_a_job_that_succeeded_is_left_so_when_it_can_no_longer_be_read(world: World) -> None:
+async def test_a_job_that_succeeded_is_left_so_when_it_can_no_longer_be_read(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
@@ -290,7 +292,7 @@ async def test_a_job_that_succeeded_is_left_so_when_it_can_no_longer_be_read(wor
     assert await world.status() == done["status"]
 
 
-async def test_a_job_that_can_be_read_again_runs(world: World) -> None:
+async def test_a_job_that_can_be_read_again_runs(world: World[MemoryApi]) -> None:
     good = await world.api.create(JOB, job())
     world.api.store.write(JOB, good | {"spec": {"task": "of an older version"}})
     async with world.at_work():
@@ -301,7 +303,7 @@ async def test_a_job_that_can_be_read_again_runs(world: World) -> None:
         await world.has_pods("a-1-0")
 
 
-async def test_events_of_one_second_sort_by_name_as_they_came(world: World) -> None:
+async def test_events_of_one_second_sort_by_name_as_they_came(world: World[MemoryApi]) -> None:
     await world.api.create(JOB, job())
     async with world.at_work():
         await world.has_pods("a-1-0")
