@@ -19,7 +19,7 @@ from typing import Any
 import kopf
 
 from finetune_operator import handlers, logs, names, probes
-from finetune_operator.cluster.client import ApiServer, api_server
+from finetune_operator.cluster.client import ApiServer, LoginFailed, api_server
 from finetune_operator.cluster.clock import SystemClock
 from finetune_operator.cluster.engine import Engine
 from finetune_operator.cluster.lease import Election, LeaseLost
@@ -106,8 +106,13 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str] | None:
 
 
 async def operate(chosen: Settings) -> int:
-    """Stand by, lead, work; the exit code."""
-    server, metrics = await api_server(chosen.kubeconfig), Metrics()
+    """Log in, stand by, lead, work; the exit code."""
+    try:
+        server = await api_server(chosen.kubeconfig)
+    except LoginFailed as problem:
+        logger.critical("%s", problem)
+        return 1
+    metrics = Metrics()
     clock = SystemClock()
     election = Election(
         server, clock, namespace=chosen.lease_namespace, name=chosen.lease_name, identity=chosen.identity

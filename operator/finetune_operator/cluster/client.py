@@ -48,6 +48,10 @@ ERRORS: Mapping[int, type[port.ClusterError]] = {
 """Any other 4xx is refused, any 5xx is unavailable."""
 
 
+class LoginFailed(Exception):
+    """Nothing here says how to reach an API server; the message says what was tried and what to do."""
+
+
 class ApiServer:
     """The API server as a `port.Cluster`; close it when done."""
 
@@ -218,14 +222,25 @@ class ApiServer:
 
 
 async def api_server(kubeconfig: str | None = None) -> ApiServer:
-    """Log in with this kubeconfig; else in a pod as its service account, elsewhere with the user's own kubeconfig."""
+    """Log in with this kubeconfig; else in a pod as its service account, elsewhere with the user's own kubeconfig.
+
+    Raises `LoginFailed`.
+    """
     configuration = Configuration()
-    if kubeconfig is None and SERVICE_ACCOUNT_TOKEN.exists():  # noqa: ASYNC240 (once, before anything runs)
-        config.load_incluster_config(client_configuration=configuration)
-    else:
-        # persist_config would write refreshed tokens into a file that is the user's.
-        await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration, persist_config=False)
-    return ApiServer(configuration)
+    in_a_pod = kubeconfig is None and SERVICE_ACCOUNT_TOKEN.exists()  # noqa: ASYNC240 (once, before anything runs)
+    try:
+        if in_a_pod:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            # persist_config would write refreshed tokens into a file that is the user's.
+            await config.load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+        return ApiServer(configuration)
+    except Exception as why:  # A file of any shape may come here, and the loader has as many kinds of errors.
+        tried = "the pod's service account" if in_a_pod else f"the kubeconfig {kubeconfig or 'of this user'}"
+        raise LoginFailed(
+            f"The operator cannot log in with {tried}: {' '.join(str(why).split()) or type(why).__name__}. Outside a "
+            "cluster, name a kubeconfig in --kubeconfig or KUBECONFIG."
+        ) from why
 
 
 def path(kind: Kind, namespace: str | None, name: str | None = None) -> str:
@@ -291,4 +306,4 @@ async def converted() -> AsyncIterator[None]:
         # A service account's token is read anew every minute, and the file may be empty just then.
         raise port.Unavailable(f"The credentials cannot be read: {without}") from without
     except (aiohttp.ClientError, OSError, ValueError) as broken:
-        raise port.Unavailable(f"The API server cannot be reached: {broken!r}") from broken
+        raise port.Unavailable(f"The API server cannot be reached: {str(broken) or repr(broken)}") from broken

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from aiohttp import web
-from finetune_operator.cluster.client import ApiServer, api_server
+from finetune_operator.cluster.client import ApiServer, LoginFailed, api_server
 from finetune_operator.cluster.port import CONFIG_MAP, Selection, Unavailable
 from finetune_sandbox.certificates import Authority, KeyPair
 from kubernetes.aio.client import Configuration
@@ -84,6 +84,28 @@ async def test_the_server_proves_the_name_that_the_kubeconfig_gives_it(tmp_path:
         async with logged_in(tmp_path, server=f"https://127.0.0.1:{port}", **cluster) as server:
             listing = await server.list(SELECTION)
     assert (listing.resource_version, len(asked)) == ("7", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(None, "Expected key current-context", id="absent"),
+        pytest.param("a: [b", "expected ',' or ']'", id="no YAML"),
+        pytest.param("- a", "list indices", id="a list"),
+        pytest.param("current-context: c", "Expected object with name c", id="without contexts"),
+    ],
+)
+async def test_a_kubeconfig_that_cannot_be_used_is_told_with_the_next_step(
+    tmp_path: Path, content: str | None, why: str
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    if content is not None:
+        kubeconfig.write_text(content)
+    with pytest.raises(LoginFailed) as raised:
+        await api_server(str(kubeconfig))
+    said = str(raised.value)
+    assert said.startswith(f"The operator cannot log in with the kubeconfig {kubeconfig}: ")
+    assert (why in said, "--kubeconfig or KUBECONFIG." in said, "\n" in said) == (True, True, False)
 
 
 async def test_a_token_that_cannot_be_read_now_is_an_outage(tmp_path: Path) -> None:
