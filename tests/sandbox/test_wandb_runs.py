@@ -44,6 +44,8 @@ def test_a_run_is_recorded_as_it_was_described_and_logged(server: WandbServer, s
         run.log({"loss": 0.5})
         run.alert("careful", "text")
         run.summary["best"] = 7
+        while not Path(run.dir, "wandb-metadata.json").exists():  # A run that ends at once goes without it.
+            time.sleep(0.05)
         run.finish()
     """)
 
