@@ -4,6 +4,7 @@ An import costs a second of CPU, a fork none. Run as a program this is the proce
 input is a socket on which it is asked for scripts, and it ends with the process that asks.
 """
 
+import contextlib
 import functools
 import importlib
 import json
@@ -104,7 +105,8 @@ def become(asked: dict[str, Any], out: int, errors: int, told: int) -> str:
         os.close(out)
         os.write(told, f"{pid}\n".encode())
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os.write(told, f"{code}\n".encode())
+        with contextlib.suppress(BrokenPipeError):  # The test may be over.
+            os.write(told, f"{code}\n".encode())
         os._exit(0)
     for number, descriptor in enumerate((os.open(os.devnull, os.O_RDONLY), out, errors)):
         os.dup2(descriptor, number)
