@@ -123,6 +123,16 @@ def test_trouble_is_said_tried_again_and_taken_back(
     ]
 
 
+def test_a_password_in_an_address_stays_out_of_the_pods_log(
+    place: Place, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.failures.append(StoreUnreachable("no route to https://me:secret@wandb"))
+    desk.send(5)
+    desk.uploader.drain(PATIENCE)
+
+    assert ["https://[redacted]@wandb" in message for message in caplog.messages] == [True]
+
+
 def test_an_upload_that_outlasts_the_patience_keeps_its_files_and_its_turn(place: Place, desk: Desk) -> None:
     place.failures.append(StillUploading("95 MiB"))
     place.gate = threading.Semaphore(0)

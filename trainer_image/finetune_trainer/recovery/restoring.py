@@ -16,6 +16,7 @@ from finetune_trainer.errors import ConfigurationError, RetryLater
 from finetune_trainer.pod.surroundings import Surroundings
 from finetune_trainer.recovery.manifest import BadCheckpoint, ForeignCheckpoint, Manifest, verified
 from finetune_trainer.recovery.stores import Store, Stored, StoreUnreachable
+from finetune_trainer.redaction import redacted
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Search:
                 if not isinstance(bad, ForeignCheckpoint):
                     self._bad.append(stored.step)
                 self.passed_over.append(f"{stored.where} (step {stored.step}): {bad}")
-                log.warning("A checkpoint is passed over: %s", self.passed_over[-1])
+                log.warning("A checkpoint is passed over: %s", redacted(self.passed_over[-1]))
                 shutil.rmtree(into, ignore_errors=True)
             except StoreUnreachable as problem:
                 raise self._unreachable(str(problem)) from problem

@@ -15,6 +15,7 @@ from finetune_trainer.files import size_of
 from finetune_trainer.pod.grace import FINAL_PATIENCE, patience
 from finetune_trainer.recovery.manifest import Manifest, entries, seal
 from finetune_trainer.recovery.stores import StillUploading, Store, StoreUnreachable
+from finetune_trainer.redaction import redacted
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Uploader:
         if problem != self.problem:
             self.problem = problem
             if problem is not None:
-                log.warning("%s", problem)
+                log.warning("%s", redacted(problem))
             self.on_problem(problem)
 
 
