@@ -27,6 +27,11 @@ def is_full(problem: BaseException) -> bool:
     return numbered or any(sign in str(problem).lower() for sign in SIGNS_OF_FULL)
 
 
+def files_in(folder: Path) -> dict[str, Path]:
+    """All files of a folder by their names inside it, in a fixed order."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def size_of(folder: Path) -> int:
     """The bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

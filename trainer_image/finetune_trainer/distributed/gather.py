@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from finetune_trainer.files import files_in
 from finetune_trainer.pod.progress import END_PATIENCE
 
 CHUNK = 64 << 20
@@ -73,10 +74,10 @@ class Gang:
         self.barrier()
 
     def _send(self, folder: Path, to: int) -> None:
-        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        names = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+        files = files_in(folder)
+        names = [(name, path.stat().st_size) for name, path in files.items()]
         dist.send_object_list([names], dst=to, group=self.group)
-        for path, (_, size) in zip(paths, names, strict=True):
+        for path, (_, size) in zip(files.values(), names, strict=True):
             with path.open("rb") as content:
                 for start in range(0, size, CHUNK):
                     part = np.frombuffer(content.read(min(CHUNK, size - start)), dtype=np.uint8)

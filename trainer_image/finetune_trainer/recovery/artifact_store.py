@@ -18,9 +18,10 @@ import wandb
 
 from finetune_trainer.contract.outcome import Checkpoint
 from finetune_trainer.contract.tracking import run_ids
+from finetune_trainer.files import files_in
 from finetune_trainer.recovery.manifest import BadCheckpoint, Manifest
 from finetune_trainer.recovery.stores import StillUploading, Stored, StoreUnreachable
-from finetune_trainer.tracking.artifacts import add_files, files_in
+from finetune_trainer.tracking.artifacts import add_files
 from finetune_trainer.tracking.run import (
     FINISHED_KEY,
     LOST,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from finetune_trainer.contract.free_arguments import FREE_TO_CHANGE
 from finetune_trainer.contract.model import Model
 from finetune_trainer.contract.outcome import CheckpointKind
 from finetune_trainer.contract.run_config import RunConfig
+from finetune_trainer.files import files_in
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20
@@ -108,14 +109,9 @@ def hashed(path: Path) -> FileEntry:
     return FileEntry(size=path.stat().st_size, sha256=digest.hexdigest())
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Every file of a checkpoint but its manifest, in a fixed order."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST)
-
-
 def entries(folder: Path) -> dict[str, FileEntry]:
-    """The files of a folder with their hashes."""
-    return {path.relative_to(folder).as_posix(): hashed(path) for path in files_below(folder)}
+    """The files of a checkpoint but its manifest, with their hashes."""
+    return {name: hashed(path) for name, path in files_in(folder).items() if name != MANIFEST}
 
 
 def seal(folder: Path, manifest: Manifest) -> str:

@@ -22,8 +22,3 @@ def add_files(artifact: Any, files: Mapping[str, Path], *, stay: bool) -> None:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(add, files))  # Raises what the first one raised.
-
-
-def files_in(folder: Path) -> dict[str, Path]:
-    """All files of a folder by their names inside it, in their order."""
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -7,8 +7,8 @@ from typing import Any
 import wandb
 
 from finetune_trainer.contract.run_config import RunConfig
-from finetune_trainer.files import NOT_A_MODEL
-from finetune_trainer.tracking.artifacts import add_files, files_in
+from finetune_trainer.files import NOT_A_MODEL, files_in
+from finetune_trainer.tracking.artifacts import add_files
 from finetune_trainer.tracking.run import LOST, Tracking, bounded, brief
 
 log = logging.getLogger(__name__)
