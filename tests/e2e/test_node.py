@@ -33,9 +33,12 @@ def test_a_job_whose_node_is_drained_and_then_tainted_waits_each_time_and_is_ide
     waits(stage, attempt=2)
     stage.kubectl("uncordon", NODE)
     stage.reached(NAME, step=40, attempt=2)
+    # Nothing gets the node while the scheduler, the kubelet and the taint's controller may know of different taints.
+    stage.kubectl("cordon", NODE)
     stage.kubectl("taint", "node", NODE, BROKEN)
     stage.until_gone(f"{NAME}-2-0")
     stage.kubectl("taint", "node", NODE, f"{BROKEN}-")
+    stage.kubectl("uncordon", NODE)
     done = stage.completed(NAME)
     _, *tainted, drained = (each.reason for each in done.status.last_attempts)
     # A pod that gets the node as the taint goes may be taken once more: the scheduler can know of it before the taint's
