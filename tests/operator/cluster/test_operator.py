@@ -159,6 +159,7 @@ async def test_get_shows_within_a_hundred_columns_what_a_running_job_does(
             "observedAt": "2026-11-21T00:00:00Z",
         }
         world.trainers.words["http://127.0.0.9:8471/progress"] = json.dumps(word).encode()
+        await world.gives("Unschedulable")  # Else the scheduler, which finds no node, may say so after the binding.
         await world.runs("a-1-0")
         await world.reaches(phase="Running")
         printed = await asyncio.to_thread(control_plane.kubectl, "get", "ftj", "-n", world.namespace)
